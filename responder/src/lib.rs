@@ -1,0 +1,6 @@
+//! `responder`: an authoritative DNS node that answers from the network driver.
+
+pub mod answer;
+pub mod dataplane;
+pub mod store;
+pub mod zone;
