@@ -3,4 +3,5 @@
 pub mod answer;
 pub mod dataplane;
 pub mod store;
+pub mod strict;
 pub mod zone;
