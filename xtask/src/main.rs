@@ -1,1 +1,46 @@
-fn main(){}
+//! `cargo xtask`: every chore of the project.
+
+mod cleanup;
+mod daemon;
+mod net;
+mod process;
+mod run;
+mod setup;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[derive(clap::Parser)]
+#[command(name = "cargo xtask", about = "Every chore of the project")]
+enum Chore {
+    /// Installs what this machine lacks; says what it does
+    Setup(setup::Args),
+    /// Builds and runs the server; without arguments a demo in namespaces of its own
+    Run(run::Args),
+    /// Runs everything that CI runs
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let chore = Chore::parse();
+    if let Err(error) = cleanup::on_signals() {
+        eprintln!("error: signal handlers: {error}");
+        return ExitCode::FAILURE;
+    }
+    let result = match chore {
+        Chore::Setup(args) => setup::run(&args),
+        Chore::Run(args) => run::run(args),
+        Chore::Test(args) => test::run(&args),
+    };
+    cleanup::finish();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A network of our own: two namespaces, `server` and `client`, joined by a veth pair.
+//!
+//! ```text
+//!   responder-<pid>-<n>-server             responder-<pid>-<n>-client
+//!   vs 10.53.0.1/24 fd53::1/64  ========  vc 10.53.0.2/24 fd53::2/64
+//! ```
+//!
+//! Everything lives inside the namespaces, so deleting them leaves nothing. Needs root.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    os::fd::AsRawFd as _,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+
+use crate::{
+    cleanup::{self, Item},
+    process,
+};
+
+/// Where `ip` keeps named namespaces.
+pub const NAMESPACES: &str = "/run/netns";
+/// The interface of the server's side.
+pub const SERVER_INTERFACE: &str = "vs";
+/// The interface of the client's side.
+pub const CLIENT_INTERFACE: &str = "vc";
+/// The server's addresses.
+pub const SERVER: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 53, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0xfd53, 0, 0, 0, 0, 0, 0, 1)),
+];
+/// The client's addresses.
+pub const CLIENT: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 53, 0, 2)),
+    IpAddr::V6(Ipv6Addr::new(0xfd53, 0, 0, 0, 0, 0, 0, 2)),
+];
+
+/// Two namespaces joined by a veth pair; gone on drop, with every process inside.
+#[derive(Debug)]
+pub struct Pair {
+    /// The side where the server under test listens.
+    pub server: Namespace,
+    /// The side from which it is asked.
+    pub client: Namespace,
+}
+
+impl Pair {
+    /// Makes the pair, ready to carry packets both ways over IPv4 and IPv6. What killed runs left
+    /// behind is removed first.
+    ///
+    /// # Errors
+    /// When not root, or when a step of `ip` or `ethtool` fails.
+    pub fn create() -> anyhow::Result<Self> {
+        // SAFETY: a plain system call.
+        let root = unsafe { libc::geteuid() } == 0;
+        ensure!(root, "network namespaces need root: run this as root, or with `sudo -E`");
+        cleanup::sweep();
+        let name = cleanup::unique_name();
+        let pair = Self {
+            server: Namespace::create(&format!("{name}-server"))?,
+            client: Namespace::create(&format!("{name}-client"))?,
+        };
+        // One queue on each side: replies landing on a second one go uncounted by kxdpgun.
+        let queues = ["numtxqueues", "1", "numrxqueues", "1"];
+        let mut link = ip(["link", "add", SERVER_INTERFACE, "netns", &pair.server.name]);
+        link.args(queues).args(["type", "veth", "peer", "name", CLIENT_INTERFACE]);
+        process::output(link.args(["netns", &pair.client.name]).args(queues))?;
+        pair.server.configure(SERVER_INTERFACE, SERVER)?;
+        pair.client.configure(CLIENT_INTERFACE, CLIENT)?;
+        pair.await_carrier()?;
+        Ok(pair)
+    }
+
+    /// A link that is up but without carrier loses the first packets.
+    fn await_carrier(&self) -> anyhow::Result<()> {
+        for (side, interface) in
+            [(&self.server, SERVER_INTERFACE), (&self.client, CLIENT_INTERFACE)]
+        {
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while !process::output(&mut side.ip(["link", "show", interface]))?.contains("LOWER_UP")
+            {
+                ensure!(Instant::now() < deadline, "{interface} does not come up");
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A network namespace of ours; gone on drop, with every process inside.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes an empty one with its loopback up and IPv6 ready without waiting.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    fn create(name: &str) -> anyhow::Result<Self> {
+        cleanup::create(Item::Namespace(name.to_owned()), || {
+            process::output(&mut ip(["netns", "add", name])).map(drop)
+        })?;
+        let namespace = Self { name: name.to_owned() };
+        namespace.enter(|| -> io::Result<()> {
+            // Addresses are usable at once, and nothing is sent that nobody asked for.
+            for scope in ["all", "default"] {
+                let folder = Path::new("/proc/sys/net/ipv6/conf").join(scope);
+                fs::write(folder.join("accept_dad"), "0")?;
+                fs::write(folder.join("router_solicitations"), "0")?;
+            }
+            Ok(())
+        })??;
+        process::output(&mut namespace.ip(["link", "set", "lo", "up"]))?;
+        Ok(namespace)
+    }
+
+    /// Its name, as `ip netns` knows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A command that will run inside. It sees a `/sys` and mounts of its own: what it mounts or pins
+    /// there ends with it.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = ip(["netns", "exec", &self.name]);
+        command.arg(program);
+        command
+    }
+
+    /// Runs `work` inside, on a thread of its own; sockets opened there stay in the namespace. Do not
+    /// start lasting children from it: they would die with the thread (see [`process::tie`]).
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> anyhow::Result<T> {
+        let path = Path::new(NAMESPACES).join(&self.name);
+        let file = fs::File::open(&path).with_context(|| path.display().to_string())?;
+        let inside = move || {
+            // SAFETY: the descriptor is open, and only this thread changes its namespace.
+            if unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(work())
+        };
+        let result = thread::scope(|scope| scope.spawn(inside).join());
+        match result {
+            Ok(result) => result.with_context(|| format!("entering {}", self.name)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// `ip -n NAME …`
+    fn ip<const N: usize>(&self, arguments: [&str; N]) -> Command {
+        let mut command = ip(["-n", &self.name]);
+        command.args(arguments);
+        command
+    }
+
+    fn configure(&self, interface: &str, addresses: [IpAddr; 2]) -> anyhow::Result<()> {
+        for address in addresses {
+            let prefix = if address.is_ipv4() { 24 } else { 64 };
+            let mut add =
+                self.ip(["address", "add", &format!("{address}/{prefix}"), "dev", interface]);
+            if address.is_ipv6() {
+                add.arg("nodad");
+            }
+            process::output(&mut add)?;
+        }
+        process::output(&mut self.ip(["link", "set", interface, "up"]))?;
+        // A veth takes what its peer's XDP program transmits only while it runs NAPI; GRO starts it.
+        process::output(self.command("ethtool").args(["-K", interface, "gro", "on"]))?;
+        Ok(())
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        cleanup::remove(&Item::Namespace(self.name.clone()));
+    }
+}
+
+/// Ends every process inside a namespace, then deletes it. Faults are ignored: it may be gone.
+pub fn destroy(name: &str) {
+    let processes = || -> Vec<u32> {
+        let list = process::output(&mut ip(["netns", "pids", name])).unwrap_or_default();
+        list.lines().filter_map(|line| line.trim().parse().ok()).collect()
+    };
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let mut signal = libc::SIGTERM;
+    loop {
+        let left = processes();
+        if left.is_empty() {
+            break;
+        }
+        for pid in left {
+            process::send(pid, signal);
+        }
+        if signal == libc::SIGKILL {
+            thread::sleep(Duration::from_millis(50));
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+        if Instant::now() > deadline {
+            signal = libc::SIGKILL;
+        }
+    }
+    _ = process::output(&mut ip(["netns", "del", name]));
+}
+
+fn ip<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut command = Command::new("ip");
+    command.args(arguments);
+    command
+}
+
+#[cfg(test)]
+mod tests;
