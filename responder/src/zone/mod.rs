@@ -1,5 +1,8 @@
 //! The second journey: a zone file becomes precomputed responses in the store.
 
+pub mod name;
+pub mod read;
+
 use std::path::{Path, PathBuf};
 
 use crate::store::Store;

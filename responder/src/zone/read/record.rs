@@ -1,0 +1,149 @@
+//! From a scanned record to the wire, and what is refused on the way.
+
+use std::path::PathBuf;
+
+use domain::{
+    base::{
+        ParsedName, iana::Rtype, name::ToName, rdata::ComposeRecordData, rdata::ParseRecordData,
+    },
+    dep::octseq::Parser,
+    rdata::ZoneRecordData,
+    zonefile::inplace::ScannedRecord,
+};
+
+use super::{Place, RecordRef, Refusal, alike::Alike, scan::Inherited, type_name};
+use crate::zone::name;
+
+/// Where records go.
+type Sink<'a> = &'a mut dyn FnMut(RecordRef<'_>) -> Result<(), String>;
+
+/// Turns records into wire form and hands them on.
+pub struct Records<'a> {
+    apex: &'a [u8],
+    most: u64,
+    sink: Sink<'a>,
+    count: u64,
+    rdata: Vec<u8>,
+    /// The first record outside of the zone, and how many there are.
+    outside: Option<(Vec<u8>, Place, u64)>,
+    /// The first TTL with the high bit set, and how many there are.
+    huge_ttl: Option<(Place, u64)>,
+}
+
+impl<'a> Records<'a> {
+    /// For the zone at `apex`, which has at most so many records.
+    pub fn new(apex: &'a [u8], most: u64, sink: Sink<'a>) -> Self {
+        Self { apex, most, sink, count: 0, rdata: Vec::new(), outside: None, huge_ttl: None }
+    }
+
+    /// How many records were handed on.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Hands one record on, and lets the next ones inherit from it.
+    pub fn take(
+        &mut self,
+        record: &ScannedRecord,
+        alike: Option<&Alike>,
+        inherited: &mut Inherited,
+        place: Place,
+    ) -> Result<(), Refusal> {
+        let refuse = |message: String| Err(Refusal::at(place.line, message));
+        let owner = &mut inherited.owner;
+        owner.clear();
+        let Ok(()) = record.owner().compose(owner);
+        let mut ttl = record.ttl().as_secs();
+        inherited.last_ttl = Some(ttl);
+        let owner = inherited.owner.as_slice();
+        if !is_at_or_below(owner, self.apex) {
+            self.outside.get_or_insert_with(|| (owner.to_vec(), place, 0)).2 += 1;
+            return Ok(());
+        }
+        if ttl > i32::MAX as u32 {
+            self.huge_ttl.get_or_insert((place, 0)).1 += 1;
+            ttl = 0;
+        }
+        self.rdata.clear();
+        let Ok(()) = record.data().compose_rdata(&mut self.rdata);
+        let mut rtype = record.rtype().to_int();
+        if let Some(alike) = alike {
+            rtype = alike.finish(&mut self.rdata);
+        } else if let ZoneRecordData::Unknown(_) = record.data()
+            && !is_well_formed(record.rtype(), &self.rdata)
+        {
+            return refuse(format!("these octets are no {} record", type_name(rtype)));
+        }
+        // OPT, TKEY, TSIG, transfers, ANY and the like (RFC 6895, section 3.1) are never data.
+        if matches!(rtype, 0 | 41 | 128..=255) {
+            return refuse(format!("{} is never in a zone: remove the record", type_name(rtype)));
+        }
+        if self.rdata.len() > usize::from(u16::MAX) {
+            return refuse("the record data is longer than 65,535 octets".to_owned());
+        }
+        if self.count == self.most {
+            return refuse(format!("the zone has more than {} records, its limit", self.most));
+        }
+        self.count += 1;
+        let Place { file, line } = place;
+        let rdata = self.rdata.as_slice();
+        (self.sink)(RecordRef { owner, rtype, ttl, rdata, file, line }).or_else(refuse)
+    }
+
+    /// What was passed over, in one line for each kind.
+    pub fn warnings(&self, files: &[PathBuf]) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let at = |place: &Place| format!("{}:{}", files[place.file].display(), place.line);
+        let others = |count: u64| match count {
+            0 | 1 => String::new(),
+            2 => ", and one more like it".to_owned(),
+            _ => format!(", and {} more like it", count - 1),
+        };
+        if let Some((owner, place, count)) = &self.outside {
+            warnings.push(format!(
+                "{}: {} is outside of the zone {}: the record is left out{}",
+                at(place),
+                name::to_text(owner),
+                name::to_text(self.apex),
+                others(*count)
+            ));
+        }
+        if let Some((place, count)) = &self.huge_ttl {
+            warnings.push(format!(
+                "{}: a TTL above 2147483647 counts as 0 (RFC 2181, section 8){}",
+                at(place),
+                others(*count)
+            ));
+        }
+        warnings
+    }
+}
+
+/// Whether a name is the apex or below it; letters are compared without case (RFC 4343).
+fn is_at_or_below(owner: &[u8], apex: &[u8]) -> bool {
+    let Some(start) = owner.len().checked_sub(apex.len()) else { return false };
+    if !owner[start..].eq_ignore_ascii_case(apex) {
+        return false;
+    }
+    // The apex must begin where a label does, not inside of one.
+    let mut at = 0;
+    while at < start {
+        at += 1 + usize::from(owner[at]);
+    }
+    at == start
+}
+
+/// Whether octets given in the form of RFC 3597 are what their type wants, when we know the type.
+fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
+    let mut parser = Parser::from_ref(rdata);
+    match ZoneRecordData::<&[u8], ParsedName<&[u8]>>::parse_rdata(rtype, &mut parser) {
+        Ok(Some(data)) => {
+            // The same octets again: no compressed name, nothing behind the end.
+            let mut again = Vec::with_capacity(rdata.len());
+            let Ok(()) = data.compose_rdata(&mut again);
+            again == rdata
+        }
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}
