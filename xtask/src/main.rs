@@ -9,7 +9,7 @@ mod setup;
 mod test;
 mod toolchain;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser as _;
 
@@ -26,6 +26,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let chore = Chore::parse();
+    add_system_folders();
     if let Err(error) = cleanup::on_signals() {
         eprintln!("error: signal handlers: {error}");
         return ExitCode::FAILURE;
@@ -42,5 +43,15 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Debian keeps `ip`, `ethtool`, `nsd` and the like where only root's `PATH` may lead.
+fn add_system_folders() {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    if let Ok(path) = env::join_paths(folders) {
+        // SAFETY: no other thread has been started yet.
+        unsafe { env::set_var("PATH", path) };
     }
 }
