@@ -1,1 +1,31 @@
-//! x
+//! The answer engine of `responder` and the layout of its store.
+//!
+//! One source runs in three places: the XDP and tc programs, the daemon's sockets, and the tests.
+//! Nothing here knows a BPF map, a socket or a file: the engine reads a [`platform::Platform`], works in a
+//! [`scratch::Scratch`] and says what to write.
+//!
+//! In the order in which a query meets them:
+//!
+//! | module | step |
+//! |---|---|
+//! | [`frame`] | headers from Ethernet to UDP, there and back |
+//! | [`message`] | header, question and OPT of the query |
+//! | [`name`] | lower-casing and hashing the question name |
+//! | [`locate`] | the zone by its longest matching apex, then down to the closest encloser |
+//! | [`plan`] | which fragments make the reply |
+//! | [`reply`] | how large it is, and writing it |
+//! | [`verdict`] | what became of the query: the counter and its label |
+#![no_std]
+
+pub mod checksum;
+pub mod frame;
+pub mod layout;
+pub mod locate;
+pub mod message;
+pub mod name;
+pub mod plan;
+pub mod reply;
+pub mod scratch;
+pub mod platform;
+pub mod verdict;
+pub mod wire;

@@ -1,2 +1,63 @@
+//! The kernel's end: which hook does what with a packet. The answers come from `responder-common`.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`kernel`] | the engine's platform: maps, `bpf_loop` |
+//! | [`steps`] | the engine's steps as functions that the verifier looks at once each |
+//! | [`xdp`] | reading and writing a frame in the driver |
+//! | [`tc`] | the same for an skb, where a frame cannot grow |
 #![no_std]
 #![no_main]
+// The optimiser barrier of `kernel::opaque`.
+#![feature(asm_experimental_arch)]
+
+mod kernel;
+mod steps;
+mod tc;
+mod xdp;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_OK, TC_ACT_SHOT, xdp_action},
+    helpers::bpf_redirect,
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use responder_common::verdict::Action;
+
+use crate::kernel::{HOOK_TC, HOOK_XDP, count};
+
+/// The verdict table of the driver's hook.
+#[xdp]
+pub fn responder_xdp(ctx: XdpContext) -> u32 {
+    let verdict = xdp::answer(&ctx);
+    count(HOOK_XDP, verdict);
+    match verdict.action() {
+        Action::Reply => xdp_action::XDP_TX,
+        Action::Pass => xdp_action::XDP_PASS,
+        Action::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+/// The verdict table of the hook behind it.
+#[classifier]
+pub fn responder_tc(ctx: TcContext) -> i32 {
+    let verdict = tc::answer(&ctx);
+    count(HOOK_TC, verdict);
+    match verdict.action() {
+        // SAFETY: a helper without pointers.
+        Action::Reply => unsafe { bpf_redirect((*ctx.skb.skb).ifindex, 0) as i32 },
+        Action::Pass => TC_ACT_OK as i32,
+        Action::Drop => TC_ACT_SHOT as i32,
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // No path leads here: the linker would keep it, and the verifier refuse the loop.
+    loop {}
+}
+
+/// The kernel lends GPL-only helpers to programs under this licence.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+pub static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

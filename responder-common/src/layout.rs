@@ -1,0 +1,324 @@
+//! The layout of the store: what the compiler of zones writes and the engine reads.
+//!
+//! Memory is cut into segments of [`SEGMENT_BYTES`]; an [`Address`] names eight octets in one of them.
+//! What is published is never changed: a new version of a node names the one it replaces, and a reader
+//! skips what was born after the version of the zone that it took at its start. The only words that
+//! change in place are index slots ([`Bucket`]) and zone slots ([`ZoneSlot`]), each by one store.
+
+use core::mem::{align_of, offset_of, size_of};
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Changes whenever a layout in this file changes its meaning; maps of another version are not adopted.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Octets of a segment that addresses reach.
+pub const SEGMENT_BYTES: u64 = 64 << 20;
+/// Octets behind them, so that a read which starts at any address stays inside the map's value.
+pub const SEGMENT_SLACK: u64 = 64 << 10;
+/// Most segments: 8 GiB.
+pub const SEGMENTS_MAX: u32 = 128;
+/// Octets that one step of an address covers.
+pub const UNIT: u64 = 8;
+/// Bits of an address that select the unit inside its segment.
+pub const UNIT_BITS: u32 = 23;
+
+/// Where an object stands: segment in the high bits, unit in the low ones. Zero is "none".
+pub type Address = u32;
+
+/// Octets a fragment reply may copy at once: `limits.udp-size` is never larger.
+pub const UDP_SIZE_MAX: u16 = 4096;
+/// Slots of the zone table; it is kept at most a quarter full.
+pub const ZONE_SLOTS: usize = 1 << 16;
+/// Service addresses of each family that the packet path tells apart.
+pub const ADDRESSES_MAX: usize = 16;
+/// Longest NSID, in octets, so that it fits 512 beside a name of 255.
+pub const NSID_MAX: usize = 64;
+/// Words of a node that the engine can see: header, name and 255 references.
+pub const NODE_WORDS: usize = 2 + 32 + 255 + 1;
+
+/// What every query needs and what fits nowhere else: one per data plane.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Root {
+    /// [`LAYOUT_VERSION`] of whoever wrote this.
+    pub layout: u32,
+    /// No UDP reply is larger, in octets.
+    pub udp_size: u16,
+    /// The service port.
+    pub port: u16,
+    /// Secrets of the name hash.
+    pub seed: u64,
+    /// Odd.
+    pub multiplier: u64,
+    /// Bit `d` is set while a zone with an apex of `d` labels may be loaded.
+    pub depths: [u64; 2],
+    /// No loaded zone has a name of more labels; deeper suffixes need no hash.
+    pub hash_labels: u32,
+    /// Octets of `nsid` in use.
+    pub nsid_length: u32,
+    /// How many of `addresses4` count; none: every destination is ours.
+    pub addresses4_length: u32,
+    /// How many of `addresses6` count.
+    pub addresses6_length: u32,
+    /// Service addresses, in network order.
+    pub addresses4: [u32; ADDRESSES_MAX],
+    /// Service addresses, in network order.
+    pub addresses6: [[u64; 2]; ADDRESSES_MAX],
+    /// The name server identifier (RFC 5001).
+    pub nsid: [u8; NSID_MAX],
+    /// Zones by the hash of their apex, open addressing, linear probing.
+    pub zones: [ZoneSlot; ZONE_SLOTS],
+}
+
+/// A place in the zone table.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Clone, Copy)]
+#[repr(C)]
+pub struct ZoneSlot {
+    /// The apex's hash; zero ends a probe.
+    pub hash: u64,
+    /// The zone's [`Snapshot`]; none where a zone was removed. Storing it is the commit.
+    pub snapshot: Address,
+    /// Zero.
+    pub padding: u32,
+}
+
+/// One committed version of a zone: all that hangs together changes by one store of its address.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Clone, Copy)]
+#[repr(C)]
+pub struct Snapshot {
+    /// Nodes born later are not part of this version.
+    pub version: u32,
+    /// The SOA's serial.
+    pub serial: u32,
+    /// The apex's [`node`].
+    pub apex: Address,
+    /// The first [`Bucket`] of the zone's index.
+    pub index: Address,
+    /// Buckets of the index, less one; a power of two less one.
+    pub index_mask: u32,
+    /// The SOA as denial carries it: owner at the apex, TTL no larger than MINIMUM (RFC 2308).
+    pub negative: Address,
+    /// Octets of the apex's name on the wire.
+    pub apex_length: u8,
+    /// Labels of the apex.
+    pub apex_labels: u8,
+    /// How the zone denies: [`denial`].
+    pub denial: u8,
+    /// Zero.
+    pub padding: [u8; 5],
+    /// The apex's name, lower-case, zeros behind it.
+    pub name: [u64; 32],
+}
+
+/// How a zone proves that something is not there.
+pub mod denial {
+    /// Not at all: the zone is not signed.
+    pub const NONE: u8 = 0;
+    /// RFC 4034.
+    pub const NSEC: u8 = 1;
+    /// RFC 5155.
+    pub const NSEC3: u8 = 2;
+}
+
+/// A cache line of the name index: tag in the high half of a slot, address of the node in the low.
+///
+/// A name goes to the bucket that its hash selects, or to the next one with room; a slot that is zero
+/// ends the search.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Bucket {
+    /// Read them by [`Bucket::slot`]: the daemon fills them while readers run.
+    slots: [u64; BUCKET_SLOTS],
+}
+
+/// Slots of a bucket.
+pub const BUCKET_SLOTS: usize = 8;
+
+impl Bucket {
+    /// A slot as it stands now.
+    #[inline(always)]
+    pub fn slot(&self, place: usize) -> u64 {
+        // SAFETY: the reference is valid for reads; volatile, because the daemon may store to it.
+        unsafe { core::ptr::read_volatile(&raw const self.slots[place]) }
+    }
+
+    /// The slot for a name's hash and node.
+    pub fn entry(hash: u64, node: Address) -> u64 {
+        (hash & 0xffff_ffff_0000_0000) | u64::from(node)
+    }
+}
+
+/// A node, word by word: two words of header, the name, the references.
+///
+/// A node is of variable length, and the engine reads it as words: the verifier follows that, and the
+/// name is compared by words anyway.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Node {
+    /// See [`node`] for their meaning.
+    pub words: [u64; NODE_WORDS],
+}
+
+/// The words of a [`Node`].
+pub mod node {
+    use super::Address;
+
+    /// Words before the name.
+    pub const HEADER_WORDS: u32 = 2;
+    /// The name owns NS below the apex: everything at and below it but DS belongs to others.
+    pub const DELEGATION: u8 = 1;
+    /// The name owns a DNAME: names below it are redirected (RFC 6672).
+    pub const DNAME: u8 = 2;
+    /// The name owns a CNAME.
+    pub const CNAME: u8 = 4;
+
+    /// First word: the version in which the node was born, and the node that it replaces.
+    #[inline(always)]
+    pub fn first(born: u32, older: Address) -> u64 {
+        u64::from(born) | u64::from(older) << 32
+    }
+
+    /// Second word.
+    #[inline(always)]
+    pub fn second(kind: u8, name_length: u8, references: u8, wildcard: Address) -> u64 {
+        u64::from(kind)
+            | u64::from(name_length) << 8
+            | u64::from(references) << 16
+            | u64::from(wildcard) << 32
+    }
+
+    /// The version in which the node was born.
+    #[inline(always)]
+    pub fn born(first: u64) -> u32 {
+        first as u32
+    }
+
+    /// The node that this one replaces.
+    #[inline(always)]
+    pub fn older(first: u64) -> Address {
+        (first >> 32) as Address
+    }
+
+    /// Bits of what the name is.
+    #[inline(always)]
+    pub fn kind(second: u64) -> u8 {
+        second as u8
+    }
+
+    /// Octets of the name relative to the apex.
+    #[inline(always)]
+    pub fn name_length(second: u64) -> u32 {
+        (second >> 8) as u32 & 0xff
+    }
+
+    /// Words that the name takes.
+    #[inline(always)]
+    pub fn name_words(second: u64) -> u32 {
+        name_length(second).div_ceil(8)
+    }
+
+    /// How many references follow the name.
+    #[inline(always)]
+    pub fn references(second: u64) -> u32 {
+        (second >> 16) as u32 & 0xff
+    }
+
+    /// The node of the wildcard child `*`, if there is one (RFC 4592).
+    #[inline(always)]
+    pub fn wildcard(second: u64) -> Address {
+        (second >> 32) as Address
+    }
+
+    /// A reference: what it is, for which type, and where its fragment stands.
+    #[inline(always)]
+    pub fn reference(role: u16, rtype: u16, fragment: Address) -> u64 {
+        u64::from(rtype) | u64::from(role) << 16 | u64::from(fragment) << 32
+    }
+
+    /// What a reference is there for; it is looked up by role and type together.
+    pub mod role {
+        /// An RRset of the name.
+        pub const RRSET: u16 = 0;
+        /// Addresses without which a referral does not work (RFC 9471); type NS.
+        pub const GLUE: u16 = 1;
+        /// Addresses that help: sibling glue, addresses of the apex's name servers; the type is that of
+        /// the RRset which they accompany.
+        pub const ADDITIONAL: u16 = 2;
+        /// The one RRset that answers ANY (RFC 8482); type zero.
+        pub const ANY: u16 = 3;
+        /// The signatures that answer a question for RRSIG; type zero.
+        pub const SIGNATURES: u16 = 4;
+    }
+}
+
+/// The head of a fragment: one or more records, compiled to the octets of a reply.
+///
+/// Behind it stand its patches (`signed.patches` of 16 bits, padded to eight octets) and the octets.
+/// The records without signatures come first, so that what a client without DO gets is a prefix.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Clone, Copy)]
+#[repr(C)]
+pub struct Fragment {
+    /// Without signatures.
+    pub plain: Extent,
+    /// With them.
+    pub signed: Extent,
+}
+
+/// How much of a fragment is meant.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Extent {
+    /// Octets.
+    pub length: u16,
+    /// Their one's-complement sum, folded, as at an even offset and before any patch.
+    pub sum: u16,
+    /// Records.
+    pub records: u16,
+    /// Patches.
+    pub patches: u16,
+}
+
+/// Where the octets of a fragment begin.
+#[inline(always)]
+pub fn fragment_body(fragment: Address, patches: u16) -> Address {
+    fragment + 2 + (u32::from(patches) + 3) / 4
+}
+
+/// Patches: a compression pointer's place in its fragment and what it counts from.
+///
+/// The pointer stands in the fragment with its distance from the base, the two high bits set; the
+/// writer adds the base.
+pub mod patch {
+    /// Bits of the offset; pointers further in are not compressed.
+    pub const OFFSET_BITS: u32 = 13;
+    /// Largest offset of a pointer.
+    pub const OFFSET_MAX: u16 = (1 << OFFSET_BITS) - 1;
+
+    /// Start of the current name: the question's, or the last CNAME's target.
+    pub const OWNER: u16 = 0;
+    /// Start of the node's own name, an ancestor of the current name or the name itself.
+    pub const NODE: u16 = 1;
+    /// Start of the apex's name within the current name.
+    pub const APEX: u16 = 2;
+    /// Start of this fragment.
+    pub const FRAGMENT: u16 = 3;
+    /// Start of the fragment that was marked as anchor: the NS set in front of its glue.
+    pub const ANCHOR: u16 = 4;
+
+    /// A patch.
+    pub const fn new(base: u16, offset: u16) -> u16 {
+        base << OFFSET_BITS | offset
+    }
+}
+
+const _: () = {
+    assert!(size_of::<Snapshot>() == 288 && align_of::<Snapshot>() == 8);
+    assert!(offset_of!(Snapshot, name) == 32);
+    assert!(size_of::<Bucket>() == 64);
+    assert!(size_of::<Fragment>() == 16);
+    assert!(size_of::<ZoneSlot>() == 16);
+    assert!(offset_of!(Root, seed) == 8 && offset_of!(Root, zones) % 8 == 0);
+    assert!(SEGMENT_BYTES / UNIT == 1 << UNIT_BITS);
+    assert!((NODE_WORDS as u64) * 8 <= SEGMENT_SLACK);
+};

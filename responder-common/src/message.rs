@@ -1,0 +1,233 @@
+//! Reading a query: header, question, OPT.
+//!
+//! Sources: RFC 1035, section 4.1; RFC 6891 (EDNS); RFC 9619 (one question only).
+
+use crate::{
+    checksum,
+    name::{keep, lower},
+    platform::Platform,
+    scratch::{Scratch, edns, word},
+    verdict::{Next, Verdict},
+    wire::{self, flag, opcode, option, rcode, rtype},
+};
+
+/// Octets of an OPT record without options: root owner, type, class, TTL, length.
+pub const OPT_FIXED: u32 = 11;
+
+/// Reads the query in `scratch.message`, `scratch.query_length` octets long.
+///
+/// `ceiling` is the largest reply that the transport and the configuration allow, in octets; over UDP
+/// the client's size bounds it further, over a `stream` it does not.
+#[inline(always)]
+pub fn parse<P: Platform>(platform: &P, s: &mut Scratch, ceiling: u32, stream: bool) -> Next {
+    reset(s);
+    let length = s.query_length.get();
+    if length < u32::from(wire::HEADER) {
+        return Next::Stop(Verdict::Runt);
+    }
+    let flags = s.message[2];
+    if flags & flag::QR != 0 {
+        return Next::Stop(Verdict::NotQuery);
+    }
+    s.limit.set(if stream { ceiling } else { u32::from(wire::UDP_MIN) });
+    let operation = flags >> 3 & 15;
+    if operation == opcode::NOTIFY {
+        return Next::Stop(Verdict::Notify);
+    }
+    if operation != opcode::QUERY {
+        return refuse(s, rcode::NOTIMP, Verdict::NotImp);
+    }
+    if s.number(4) != 1 || !question(platform, s, length) {
+        return refuse(s, rcode::FORMERR, Verdict::FormErr);
+    }
+    let qtype = s.qtype.get();
+    if qtype == u32::from(rtype::IXFR) || (stream && qtype == u32::from(rtype::AXFR)) {
+        return Next::Stop(Verdict::Transfer);
+    }
+    let additional = s.number(10);
+    // Nothing may stand in the answer or authority section of a query.
+    if s.number(6) != 0 || s.number(8) != 0 {
+        return malformed(s);
+    }
+    if additional != 0 {
+        match opt(platform, s, length, additional) {
+            Next::Continue => {}
+            other => return other,
+        }
+    }
+    if s.position.get() != length {
+        return malformed(s);
+    }
+    if s.edns.get() & edns::PRESENT != 0 && !stream {
+        let size = s.edns_size.get().max(u32::from(wire::UDP_MIN));
+        s.limit.set(size.min(ceiling));
+    }
+    if s.edns.get() & edns::BAD_VERSION != 0 {
+        s.rcode.set(u32::from(rcode::BADVERS));
+        s.verdict.set(Verdict::BadVersion as u32);
+        return Next::Reply;
+    }
+    Next::Continue
+}
+
+/// Clears what the last query left.
+#[inline(always)]
+fn reset(s: &mut Scratch) {
+    s.edns.set(0);
+    s.ede.set(0);
+    s.items_length.set(0);
+    s.records[0].set(0);
+    s.records[1].set(0);
+    s.records[2].set(0);
+    s.rcode.set(0);
+    s.flags.set(0);
+    s.question_sum.set(0);
+    s.question_end.set(u32::from(wire::HEADER));
+    s.size.set(u32::from(wire::HEADER));
+    s.opt_length.set(0);
+}
+
+/// A reply of a header alone, for a question that cannot be repeated.
+#[inline(always)]
+fn refuse(s: &mut Scratch, code: u16, verdict: Verdict) -> Next {
+    s.edns.set(0);
+    s.question_end.set(u32::from(wire::HEADER));
+    s.size.set(u32::from(wire::HEADER));
+    s.question_sum.set(0);
+    s.opt_length.set(0);
+    s.rcode.set(u32::from(code));
+    s.verdict.set(verdict as u32);
+    Next::Reply
+}
+
+/// The message breaks a rule (RFC 1035, section 4.1).
+#[inline(always)]
+fn malformed(s: &mut Scratch) -> Next {
+    refuse(s, rcode::FORMERR, Verdict::FormErr)
+}
+
+/// Reads the question: its labels, its name in lower case, its sum. False where it is malformed.
+#[inline(always)]
+fn question<P: Platform>(platform: &P, s: &mut Scratch, length: u32) -> bool {
+    const START: u32 = wire::HEADER as u32;
+    s.position.set(START);
+    s.count.set(0);
+    s.sum.set(0);
+    platform.repeat(wire::LABELS_MAX + 1, |_| {
+        let at = s.position.get();
+        let label = s.octet(at);
+        let count = s.count.get();
+        let Some(start) = s.labels.get_mut(count as usize) else { return false };
+        *start = (at - START) as u8;
+        if label == 0 {
+            s.sum.set(1);
+            return false;
+        }
+        // A compression pointer has nothing to point at in the first name of a message.
+        if label > 63 || at + label + 2 > START + u32::from(wire::NAME_MAX) {
+            return false;
+        }
+        s.count.set(count + 1);
+        s.position.set(at + label + 1);
+        true
+    });
+    if s.sum.get() == 0 {
+        return false;
+    }
+    let name_end = s.position.get() + 1;
+    let end = name_end + u32::from(wire::QUESTION_TAIL);
+    if end > length {
+        return false;
+    }
+    let name_length = name_end - START;
+    s.qname_length.set(name_length);
+    s.name_offset.set(START);
+    s.name_length.set(name_length);
+    s.name_labels.set(s.count.get());
+    s.qtype.set(s.number(name_end));
+    s.qclass.set(s.number(name_end + 2));
+    let tail = checksum::number(name_end as u16, s.qtype.get() as u16)
+        + checksum::number(name_end as u16, s.qclass.get() as u16);
+    s.question_sum.set(tail);
+    platform.repeat(32, |step| {
+        let at = step * 8;
+        let name_length = s.qname_length.get();
+        if at >= name_length || step >= 32 {
+            return false;
+        }
+        let octets = keep(word(&s.message, START + at), name_length - at);
+        s.question_sum.set(s.question_sum.get() + checksum::halves(octets));
+        put(&mut s.name, at, lower(octets));
+        true
+    });
+    s.question_end.set(end);
+    s.size.set(end);
+    s.position.set(end);
+    true
+}
+
+/// Writes a word of the current name.
+#[inline(always)]
+pub(crate) fn put<const N: usize>(buffer: &mut [u8; N], at: u32, octets: u64) {
+    let at = at as usize;
+    if at <= N - 8 {
+        // SAFETY: eight octets from `at` are inside the buffer, as was just checked.
+        unsafe { buffer.as_mut_ptr().add(at).cast::<u64>().write_unaligned(octets) };
+    }
+}
+
+/// Reads the additional section of a query: one OPT, or something for the daemon.
+#[inline(always)]
+fn opt<P: Platform>(platform: &P, s: &mut Scratch, length: u32, records: u32) -> Next {
+    let at = s.position.get();
+    if at + OPT_FIXED > length {
+        return malformed(s);
+    }
+    let owner = s.octet(at);
+    let kind = s.number(at + 1);
+    if owner != 0 || kind != u32::from(rtype::OPT) {
+        // A signature has an owner that is a key's name; the daemon finds out whether it is one.
+        return Next::Stop(Verdict::Tsig);
+    }
+    let options = s.number(at + 9);
+    let end = at + OPT_FIXED + options;
+    if end > length {
+        return malformed(s);
+    }
+    let mut bits = edns::PRESENT;
+    if s.octet(at + 6) != 0 {
+        bits |= edns::BAD_VERSION;
+    }
+    if s.octet(at + 7) & 0x80 != 0 {
+        bits |= edns::DO;
+    }
+    s.edns.set(bits);
+    s.edns_size.set(s.number(at + 3));
+    s.opt_length.set(OPT_FIXED);
+    s.position.set(at + OPT_FIXED);
+    s.count.set(end);
+    platform.repeat(s.query_length.get() / 4, |_| {
+        let at = s.position.get();
+        if at + 4 > s.count.get() {
+            return false;
+        }
+        if s.number(at) == u32::from(option::NSID) {
+            s.edns.set(s.edns.get() | edns::NSID);
+        }
+        s.position.set(at + 4 + s.number(at + 2));
+        true
+    });
+    if s.position.get() != end {
+        return malformed(s);
+    }
+    if s.edns.get() & edns::NSID != 0 {
+        let identity = platform.root().nsid_length;
+        s.opt_length.set(OPT_FIXED + 4 + identity);
+    }
+    if records > 1 {
+        // A second OPT is an error (RFC 6891, section 6.1.1); a signature behind the OPT is the daemon's.
+        let second = s.octet(end) == 0 && s.number(end + 1) == u32::from(rtype::OPT);
+        return if second || end >= length { malformed(s) } else { Next::Stop(Verdict::Tsig) };
+    }
+    Next::Continue
+}

@@ -1,0 +1,303 @@
+//! Which fragments make the reply: the answer profile, as code.
+//!
+//! RFC 1034, section 4.3.2; RFC 4592 (wildcards); RFC 2308 (negative answers); RFC 4035, section 3.1
+//! (DNSSEC); RFC 8482 (ANY); RFC 9471 (glue).
+
+use crate::{
+    layout::{Address, Extent, Fragment, Node, Snapshot, fragment_body, node, node::role},
+    locate,
+    name::lower,
+    platform::Platform,
+    scratch::{ITEMS_MAX, Item, Scratch, edns, item, section, word},
+    verdict::{Next, Verdict},
+    wire::{self, class, ede, flag, rcode, rtype},
+};
+
+/// Most links of a CNAME chain that are followed.
+pub const LINKS_MAX: u32 = 8;
+
+/// Octets of an extended DNS error without text: option code, length, info code (RFC 8914).
+pub const EDE_OCTETS: u32 = 6;
+
+/// Decides on class and zone; on `Continue` the walk has a zone to start from.
+#[inline(always)]
+pub fn begin<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
+    if s.qclass.get() != u32::from(class::IN) {
+        return refused(s);
+    }
+    if s.qtype.get() == u32::from(rtype::AXFR) {
+        // RFC 5936, section 4.2: not over UDP; a stream's was passed before.
+        s.rcode.set(u32::from(rcode::NOTIMP));
+        s.verdict.set(Verdict::NotImp as u32);
+        return Next::Reply;
+    }
+    locate::hash(platform, s);
+    if !locate::zone(platform, s) {
+        explain(s, ede::NOT_AUTHORITATIVE);
+        return refused(s);
+    }
+    Next::Continue
+}
+
+/// Not for this server to answer.
+#[inline(always)]
+fn refused(s: &mut Scratch) -> Next {
+    s.rcode.set(u32::from(rcode::REFUSED));
+    s.verdict.set(Verdict::Refused as u32);
+    Next::Reply
+}
+
+/// Adds an extended DNS error, if the client speaks EDNS.
+#[inline(always)]
+fn explain(s: &mut Scratch, code: u16) {
+    if s.edns.get() & edns::PRESENT != 0 {
+        s.ede.set(u32::from(code) + 1);
+        s.opt_length.set(s.opt_length.get() + EDE_OCTETS);
+    }
+}
+
+/// Plans what the node says to which the walk led. `Chase`: the current name is now an alias's target.
+#[inline(always)]
+pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
+    let fault = Next::Stop(Verdict::Fault);
+    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else { return fault };
+    let apex_length = u32::from(zone.apex_length);
+    let Some(here) = platform.object::<Node>(s.node.get()) else { return fault };
+    let labels = s.name_labels.get();
+    let depth = s.depth.get();
+    let exact = labels == depth;
+    let Some(&start) = s.labels.get(labels.wrapping_sub(depth) as usize) else { return fault };
+    let offset = s.name_offset.get();
+    let origin = Item {
+        fragment: 0,
+        bits: 0,
+        owner: offset as u16,
+        node: (offset + u32::from(start)) as u16,
+        apex: (offset + s.name_length.get() - apex_length) as u16,
+    };
+    let second = here.words[1];
+    let kind = node::kind(second);
+    let qtype = s.qtype.get() as u16;
+    if kind & node::DELEGATION != 0 && !(exact && qtype == rtype::DS) {
+        return referral(platform, s, origin);
+    }
+    s.flags.set(s.flags.get() | u32::from(flag::AA));
+    if !exact {
+        if kind & node::DNAME != 0 {
+            return Next::Stop(Verdict::Unbuilt);
+        }
+        let wildcard = node::wildcard(second);
+        if wildcard == 0 {
+            // Also behind an alias: the rcode is the last name's (RFC 6604, section 3).
+            s.rcode.set(u32::from(rcode::NXDOMAIN));
+            s.verdict.set(Verdict::NxDomain as u32);
+            return negative(platform, s, zone, origin);
+        }
+        s.node.set(wildcard);
+    }
+    let (wanted_role, wanted_type) = match qtype {
+        rtype::ANY => (role::ANY, 0),
+        rtype::RRSIG => (role::SIGNATURES, 0),
+        other => (role::RRSET, other),
+    };
+    let answer = find(platform, s, wanted_role, wanted_type);
+    if answer != 0 {
+        s.verdict.set(Verdict::Positive as u32);
+        if !push(platform, s, origin, answer, section::ANSWER, item::ANCHOR) {
+            return fault;
+        }
+        let more = find(platform, s, role::ADDITIONAL, wanted_type);
+        if more != 0 && wanted_role == role::RRSET {
+            push_if_it_fits(platform, s, origin, more);
+        }
+        return Next::Reply;
+    }
+    let alias = find(platform, s, role::RRSET, rtype::CNAME);
+    if alias != 0 && wanted_role == role::RRSET {
+        return chase(platform, s, zone, origin, alias);
+    }
+    s.verdict.set(Verdict::NoData as u32);
+    negative(platform, s, zone, origin)
+}
+
+/// The SOA that says how long the denial may be kept (RFC 2308, section 3).
+#[inline(always)]
+fn negative<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> Next {
+    if !push(platform, s, origin, zone.negative, section::AUTHORITY, 0) {
+        return Next::Stop(Verdict::Fault);
+    }
+    Next::Reply
+}
+
+/// A delegation: its NS, with DO its DS, and the addresses without which it cannot be followed.
+#[inline(always)]
+fn referral<P: Platform>(platform: &P, s: &mut Scratch, origin: Item) -> Next {
+    s.verdict.set(Verdict::Referral as u32);
+    let servers = find(platform, s, role::RRSET, rtype::NS);
+    if servers == 0 || !push(platform, s, origin, servers, section::AUTHORITY, item::ANCHOR) {
+        return Next::Stop(Verdict::Fault);
+    }
+    if s.edns.get() & edns::DO != 0 {
+        let signer = find(platform, s, role::RRSET, rtype::DS);
+        if signer != 0 {
+            push(platform, s, origin, signer, section::AUTHORITY, 0);
+        }
+    }
+    let glue = find(platform, s, role::GLUE, rtype::NS);
+    if glue != 0 {
+        push(platform, s, origin, glue, section::ADDITIONAL, 0);
+    }
+    let more = find(platform, s, role::ADDITIONAL, rtype::NS);
+    if more != 0 {
+        push_if_it_fits(platform, s, origin, more);
+    }
+    Next::Reply
+}
+
+/// Answers with an alias and makes its target the current name, if the target is in the zone.
+#[inline(always)]
+fn chase<P: Platform>(
+    platform: &P,
+    s: &mut Scratch,
+    zone: &Snapshot,
+    origin: Item,
+    alias: Address,
+) -> Next {
+    let at = s.size.get();
+    s.verdict.set(Verdict::Alias as u32);
+    if !push(platform, s, origin, alias, section::ANSWER, 0) {
+        return Next::Stop(Verdict::Fault);
+    }
+    if s.items_length.get() > LINKS_MAX || !target(platform, s, alias) {
+        return Next::Reply;
+    }
+    // The target is written in full behind the record's fixed part, for later pointers to aim at.
+    s.name_offset.set(at + ALIAS_TARGET);
+    if !below(platform, s, zone) {
+        return Next::Reply;
+    }
+    locate::hash(platform, s);
+    Next::Chase
+}
+
+/// Where the target of a CNAME begins in its fragment: a pointer for the owner, the fixed part.
+const ALIAS_TARGET: u32 = 2 + wire::RR_FIXED as u32;
+
+/// The octets of a CNAME's fragment up to the end of the longest target.
+#[derive(zerocopy::FromBytes, zerocopy::Immutable)]
+#[repr(transparent)]
+struct Alias([u8; 12 + 256 + 4]);
+
+/// Copies an alias's target to the current name and finds its labels.
+#[inline(always)]
+fn target<P: Platform>(platform: &P, s: &mut Scratch, alias: Address) -> bool {
+    let Some(head) = platform.object::<Fragment>(alias) else { return false };
+    let body = fragment_body(alias, head.signed.patches);
+    let Some(octets) = platform.object::<Alias>(body) else { return false };
+    let length = u32::from(octets.0[ALIAS_TARGET as usize - 1]);
+    s.name_length.set(length);
+    platform.repeat(32, |step| {
+        if step >= 32 || step * 8 >= length {
+            return false;
+        }
+        let octets = word(&octets.0, ALIAS_TARGET + step * 8);
+        crate::message::put(&mut s.name, step * 8, lower(octets));
+        true
+    });
+    s.position.set(0);
+    s.count.set(0);
+    platform.repeat(wire::LABELS_MAX + 1, |_| {
+        let at = s.position.get();
+        let label = u32::from(*s.name.get(at as usize).unwrap_or(&0));
+        let count = s.count.get();
+        let Some(start) = s.labels.get_mut(count as usize) else { return false };
+        *start = at as u8;
+        if label == 0 {
+            return false;
+        }
+        s.count.set(count + 1);
+        s.position.set(at + label + 1);
+        true
+    });
+    s.name_labels.set(s.count.get());
+    true
+}
+
+/// Whether the current name is at or below the zone's apex.
+#[inline(always)]
+fn below<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) -> bool {
+    let labels = s.name_labels.get().wrapping_sub(u32::from(zone.apex_labels));
+    let length = u32::from(zone.apex_length);
+    let Some(&start) = s.labels.get(labels as usize) else { return false };
+    let start = u32::from(start);
+    start + length == s.name_length.get()
+        && !locate::differs(platform, s, start, length, |step| {
+            zone.name.get(step as usize).copied()
+        })
+}
+
+/// The fragment that the node keeps for a role and a type, or none.
+#[inline(always)]
+fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype: u16) -> Address {
+    let Some(here) = platform.object::<Node>(s.node.get()) else { return 0 };
+    let second = here.words[1];
+    let base = node::HEADER_WORDS + node::name_words(second);
+    let key = node::reference(role, rtype, 0);
+    s.candidate.set(0);
+    platform.repeat(node::references(second), |step| {
+        let Some(&reference) = here.words.get((base + step) as usize) else { return false };
+        if reference & 0xffff_ffff == key {
+            s.candidate.set((reference >> 32) as Address);
+            return false;
+        }
+        true
+    });
+    s.candidate.get()
+}
+
+/// Appends a fragment to the reply.
+#[inline(always)]
+fn push<P: Platform>(
+    platform: &P,
+    s: &mut Scratch,
+    origin: Item,
+    fragment: Address,
+    section: usize,
+    bits: u16,
+) -> bool {
+    let Some((bits, extent)) = extent(platform, s, fragment, bits) else { return false };
+    let place = s.items_length.get();
+    let Some(item) = s.items.get_mut(place as usize) else { return false };
+    *item = Item { fragment, bits, ..origin };
+    s.items_length.set(place + 1);
+    s.size.set(s.size.get() + u32::from(extent.length));
+    s.records[section].set(s.records[section].get() + u32::from(extent.records));
+    true
+}
+
+/// Appends a fragment that helps but is not needed, if the reply still fits.
+#[inline(always)]
+fn push_if_it_fits<P: Platform>(platform: &P, s: &mut Scratch, origin: Item, fragment: Address) {
+    let Some((_, extent)) = extent(platform, s, fragment, 0) else { return };
+    if s.size.get() + u32::from(extent.length) + s.opt_length.get() <= s.limit.get() {
+        push(platform, s, origin, fragment, section::ADDITIONAL, 0);
+    }
+}
+
+/// How much of a fragment this client gets.
+#[inline(always)]
+fn extent<P: Platform>(
+    platform: &P,
+    s: &Scratch,
+    fragment: Address,
+    bits: u16,
+) -> Option<(u16, Extent)> {
+    let head = platform.object::<Fragment>(fragment)?;
+    Some(if s.edns.get() & edns::DO != 0 {
+        (bits | item::SIGNED, head.signed)
+    } else {
+        (bits, head.plain)
+    })
+}
+
+const _: () = assert!(ITEMS_MAX as u32 > LINKS_MAX + 8);

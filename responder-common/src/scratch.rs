@@ -1,0 +1,201 @@
+//! The memory in which one query is worked on: one per processor in the kernel, one per thread outside.
+
+use zerocopy::FromZeros;
+
+/// Octets in front of the message: Ethernet, two VLAN tags, IPv6 and UDP take 70 of them.
+pub const HEAD: usize = 80;
+/// Longest query taken, in octets: what an unfragmented datagram carries over Ethernet.
+pub const QUERY_MAX: usize = 1472;
+/// Room for a query and for reading a word at its last octet.
+pub const MESSAGE: usize = 1536;
+/// Most fragments in a reply.
+pub const ITEMS_MAX: usize = 32;
+/// Room for the OPT record of a reply: 11 octets, NSID, an extended error.
+pub const OPT_MAX: usize = 128;
+
+/// A number that lives in memory between steps: neither the compiler nor the verifier carries its value
+/// along, so a loop over it is verified once and not once per value.
+#[derive(FromZeros, Clone, Copy)]
+#[repr(transparent)]
+pub struct Hidden<T>(T);
+
+impl<T: Copy> Hidden<T> {
+    /// A number to hide.
+    pub const fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value.
+    #[inline(always)]
+    pub fn get(&self) -> T {
+        // SAFETY: a reference is valid for reads.
+        unsafe { core::ptr::read_volatile(&raw const self.0) }
+    }
+
+    /// Changes the value.
+    #[inline(always)]
+    pub fn set(&mut self, value: T) {
+        // SAFETY: an exclusive reference is valid for writes.
+        unsafe { core::ptr::write_volatile(&raw mut self.0, value) }
+    }
+}
+
+/// A fragment that goes into the reply, and what its pointers count from.
+#[derive(FromZeros, Clone, Copy)]
+#[repr(C)]
+pub struct Item {
+    /// Where the fragment stands.
+    pub fragment: u32,
+    /// [`item`] bits.
+    pub bits: u16,
+    /// Offset of the current name in the message.
+    pub owner: u16,
+    /// Offset of the node's name.
+    pub node: u16,
+    /// Offset of the apex's name.
+    pub apex: u16,
+}
+
+/// Bits of an [`Item`].
+pub mod item {
+    /// With signatures.
+    pub const SIGNED: u16 = 1;
+    /// Later fragments may point into this one.
+    pub const ANCHOR: u16 = 2;
+}
+
+/// Sections of a message behind the question.
+pub mod section {
+    /// Answer.
+    pub const ANSWER: usize = 0;
+    /// Authority.
+    pub const AUTHORITY: usize = 1;
+    /// Additional.
+    pub const ADDITIONAL: usize = 2;
+}
+
+/// All that is known of the query and of the reply being made.
+#[derive(FromZeros)]
+#[repr(C, align(8))]
+pub struct Scratch {
+    /// The headers of the frame, their end at the end of this field.
+    pub head: [u8; HEAD],
+    /// The message: the query as it came, then the reply's header and question in its place.
+    pub message: [u8; MESSAGE],
+    /// The current name, lower-case, zeros behind it.
+    pub name: [u8; 256 + 8],
+    /// The hash of the current name's last `n` labels, at `n`.
+    pub hashes: [u64; 128],
+    /// Where each label of the current name begins, from the left; behind the last, the root's.
+    pub labels: [u8; 128],
+    /// The reply, fragment by fragment, in the order of the message.
+    pub items: [Item; ITEMS_MAX],
+    /// The reply's OPT record.
+    pub opt: [u8; OPT_MAX],
+
+    /// IP version of the frame: 4 or 6.
+    pub version: Hidden<u32>,
+    /// Octets of headers in front of the message.
+    pub head_length: Hidden<u32>,
+    /// Octets of the query.
+    pub query_length: Hidden<u32>,
+    /// Where reading stands.
+    pub position: Hidden<u32>,
+    /// A count of what is being read or searched.
+    pub count: Hidden<u32>,
+    /// A running hash.
+    pub hash: Hidden<u64>,
+    /// A running sum, or a flag of a step.
+    pub sum: Hidden<u64>,
+    /// The bucket being searched.
+    pub bucket: Hidden<u32>,
+    /// Slots of the bucket not yet looked at begin here.
+    pub slot: Hidden<u32>,
+    /// A node to look at next.
+    pub candidate: Hidden<u32>,
+    /// What a comparison found: nonzero is "differs".
+    pub differs: Hidden<u64>,
+
+    /// QTYPE.
+    pub qtype: Hidden<u32>,
+    /// QCLASS.
+    pub qclass: Hidden<u32>,
+    /// Octets of the question name.
+    pub qname_length: Hidden<u32>,
+    /// Octets of the header and question.
+    pub question_end: Hidden<u32>,
+    /// The question's one's-complement sum, not folded.
+    pub question_sum: Hidden<u64>,
+    /// [`edns`] bits.
+    pub edns: Hidden<u32>,
+    /// The client's UDP payload size.
+    pub edns_size: Hidden<u32>,
+    /// Largest reply, in octets.
+    pub limit: Hidden<u32>,
+
+    /// Offset of the current name in the message.
+    pub name_offset: Hidden<u32>,
+    /// Octets of the current name.
+    pub name_length: Hidden<u32>,
+    /// Labels of the current name.
+    pub name_labels: Hidden<u32>,
+    /// The zone's snapshot.
+    pub zone: Hidden<u32>,
+    /// The node that the walk ended at: the name's own, a delegation's, or the closest encloser's.
+    pub node: Hidden<u32>,
+    /// How many labels of the current name that node matches.
+    pub depth: Hidden<u32>,
+    /// Fragments planned.
+    pub items_length: Hidden<u32>,
+    /// Octets of the reply so far: header, question, fragments.
+    pub size: Hidden<u32>,
+    /// Records by section.
+    pub records: [Hidden<u32>; 3],
+    /// Response code.
+    pub rcode: Hidden<u32>,
+    /// AA and TC.
+    pub flags: Hidden<u32>,
+    /// Octets of `opt` in use.
+    pub opt_length: Hidden<u32>,
+    /// Extended DNS error to add, plus one; zero is none.
+    pub ede: Hidden<u32>,
+    /// What the reply is, for the counters.
+    pub verdict: Hidden<u32>,
+}
+
+/// Bits of [`Scratch::edns`].
+pub mod edns {
+    /// The query has an OPT.
+    pub const PRESENT: u32 = 1;
+    /// DNSSEC OK (RFC 3225).
+    pub const DO: u32 = 2;
+    /// The client asks for the name server identifier.
+    pub const NSID: u32 = 4;
+    /// A version that we do not speak.
+    pub const BAD_VERSION: u32 = 8;
+}
+
+impl Scratch {
+    /// An octet of the message; zero beyond the buffer.
+    #[inline(always)]
+    pub fn octet(&self, at: u32) -> u32 {
+        u32::from(*self.message.get(at as usize).unwrap_or(&0))
+    }
+
+    /// A 16-bit number of the message; zero beyond the buffer.
+    #[inline(always)]
+    pub fn number(&self, at: u32) -> u32 {
+        self.octet(at) << 8 | self.octet(at + 1)
+    }
+}
+
+/// Eight octets of a buffer from `at`; zeros where they would reach beyond it.
+#[inline(always)]
+pub fn word<const N: usize>(buffer: &[u8; N], at: u32) -> u64 {
+    let at = at as usize;
+    if at > N - 8 {
+        return 0;
+    }
+    // SAFETY: eight octets from `at` are inside the buffer, as was just checked.
+    unsafe { core::ptr::read_unaligned(buffer.as_ptr().add(at).cast::<u64>()) }
+}

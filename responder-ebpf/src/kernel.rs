@@ -1,0 +1,119 @@
+//! The engine's platform in the kernel: the store's maps, scratch memory, counters, `bpf_loop`.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    btf_maps::{Array, ArrayOfMaps, PerCpuArray},
+    helpers::bpf_loop,
+    macros::btf_map,
+};
+use responder_common::{
+    layout::{Address, Root, SEGMENT_BYTES, SEGMENT_SLACK, SEGMENTS_MAX, UNIT, UNIT_BITS},
+    platform::Platform,
+    scratch::Scratch,
+    verdict::{COUNTERS as COUNTERS_LENGTH, Verdict},
+};
+use zerocopy::{FromBytes, Immutable};
+
+/// `BPF_F_MMAPABLE`: the daemon writes the map's memory without system calls.
+const MMAPABLE: usize = 1 << 10;
+
+/// A segment's memory.
+pub struct Segment(#[allow(dead_code)] [u8; (SEGMENT_BYTES + SEGMENT_SLACK) as usize]);
+
+/// Counters by verdict.
+type Counters = [u64; COUNTERS_LENGTH];
+
+/// Index of the driver's hook among the counters.
+pub const HOOK_XDP: u32 = 0;
+/// Index of the tc hook among the counters.
+pub const HOOK_TC: u32 = 1;
+
+#[btf_map]
+static ROOT: Array<Root, 1, MMAPABLE> = Array::new();
+
+#[btf_map]
+static SEGMENTS: ArrayOfMaps<Array<Segment, 1, MMAPABLE>, { SEGMENTS_MAX as usize }> =
+    ArrayOfMaps::new();
+
+#[btf_map]
+static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
+
+#[btf_map]
+static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
+
+/// Counts a verdict.
+#[inline(always)]
+pub fn count(hook: u32, verdict: Verdict) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(hook) {
+        // SAFETY: the slot belongs to this processor, and the program is not preempted by itself.
+        if let Some(counter) = unsafe { (*counters).get_mut(verdict as usize) } {
+            *counter += 1;
+        }
+    }
+}
+
+/// The scratch memory of this processor.
+#[inline(always)]
+pub fn scratch() -> Option<&'static mut Scratch> {
+    let scratch = SCRATCH.get_ptr_mut(0)?;
+    // SAFETY: the slot belongs to this processor; a program runs to its end before the next begins, and
+    // each function takes the reference anew.
+    Some(unsafe { &mut *scratch })
+}
+
+/// Hides a value's history from the compiler, which would otherwise drop a mask that the verifier needs.
+#[inline(always)]
+pub fn opaque(value: u64) -> u64 {
+    let mut value = value;
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
+    value
+}
+
+/// The kernel as the engine's platform.
+#[derive(Clone, Copy)]
+pub struct Kernel {
+    root: &'static Root,
+}
+
+impl Kernel {
+    /// The kernel, once the store has a root.
+    #[inline(always)]
+    pub fn new() -> Option<Self> {
+        Some(Self { root: ROOT.get(0)? })
+    }
+}
+
+// SAFETY: objects are inside a segment's memory: the mask bounds their start, and the slack behind the
+// addressable octets holds the largest of them. The daemon changes published words by single stores.
+unsafe impl Platform for Kernel {
+    #[inline(always)]
+    fn root(&self) -> &Root {
+        self.root
+    }
+
+    #[inline(always)]
+    fn object<T: FromBytes + Immutable>(&self, address: Address) -> Option<&T> {
+        const { assert!(size_of::<T>() as u64 <= SEGMENT_SLACK && align_of::<T>() <= 8) };
+        let segment = SEGMENTS.get_value_ptr_mut(address >> UNIT_BITS, &0)?;
+        let unit = opaque(u64::from(address)) & ((1 << UNIT_BITS) - 1);
+        // SAFETY: see above.
+        Some(unsafe { &*segment.cast::<u8>().add((unit * UNIT) as usize).cast::<T>() })
+    }
+
+    #[inline(always)]
+    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, mut step: F) {
+        // SAFETY: the callback's type agrees with its context, which outlives the call.
+        unsafe {
+            bpf_loop(times, call::<F> as *mut c_void, (&raw mut step).cast(), 0);
+        }
+    }
+}
+
+/// The callback of a loop: zero goes on, one ends it.
+unsafe extern "C" fn call<F: FnMut(u32) -> bool>(index: u64, step: *mut c_void) -> i64 {
+    // SAFETY: `repeat` passed a pointer to an `F`.
+    let step = unsafe { &mut *step.cast::<F>() };
+    i64::from(!step(index as u32))
+}
