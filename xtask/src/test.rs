@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Instant,
 };
@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     ("this machine can run the kernel's tests", kernel_is_ready),
     ("formatting", formatting),
     ("lints", lints),
+    ("lints of the kernel programs", kernel_lints),
     ("documentation", documentation),
     ("tests", tests),
     ("demo", demo),
@@ -98,6 +99,17 @@ fn lints(_: &mut Tally) -> anyhow::Result<()> {
     process::run(clippy.args(HOST).args(["--", "-D", "warnings"]))
 }
 
+/// clippy looks at the kernel programs as if they were for this machine: types and lifetimes are the
+/// same, and the BPF compiler need not bring a clippy of its own.
+fn kernel_lints(_: &mut Tally) -> anyhow::Result<()> {
+    let mut clippy = cargo(&["clippy", "--package", "responder-ebpf"]);
+    // A folder of its own, since these flags would have everything else compiled again.
+    clippy.arg("--target-dir").arg(target_folder().join("kernel-lints"));
+    clippy.env("CARGO_ENCODED_RUSTFLAGS", "--cfg=bpf_target_arch=\"x86_64\"\x1f-Cpanic=abort");
+    clippy.env("RUSTC_BOOTSTRAP", "1"); // BPF assembly is unstable
+    process::run(clippy.args(["--", "-D", "warnings"]))
+}
+
 fn documentation(_: &mut Tally) -> anyhow::Result<()> {
     let mut doc = cargo(&["doc", "--no-deps", "--document-private-items"]);
     process::run(doc.args(HOST).env("RUSTDOCFLAGS", "-D warnings"))
@@ -129,6 +141,11 @@ fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(setup::cargo());
     command.args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     command
+}
+
+fn target_folder() -> PathBuf {
+    let chosen = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    chosen.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))
 }
 
 impl Tally {
