@@ -109,6 +109,8 @@ pub struct Record {
     pub rdata: Vec<u8>,
     /// RDATA as above with its names lower-cased: the form to compare.
     pub canonical: Vec<u8>,
+    /// What the record takes in the message, as compressed, in octets.
+    pub octets: usize,
 }
 
 /// The OPT record (RFC 6891, section 6.1).
@@ -211,7 +213,8 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, Fault> {
     }
     if rtype != rtype::OPT {
         let (rdata, canonical) = rdata::read(reader, rtype, class, end)?;
-        return Ok(Entry::Record(Record { owner, rtype, class, ttl, rdata, canonical }));
+        let octets = end - at;
+        return Ok(Entry::Record(Record { owner, rtype, class, ttl, rdata, canonical, octets }));
     }
     if owner_octets != 1 {
         return Err(Fault { at, rule: Rule::OptOwner });

@@ -1,0 +1,93 @@
+//! The servers' configurations: minimal responses, no rate limiting, transfers to anybody.
+
+use std::{fmt::Write as _, path::Path};
+
+use super::peers::{Kind, Plan, Zone};
+
+/// The configuration file of a server.
+pub fn text(plan: &Plan<'_>) -> String {
+    match plan.kind {
+        Kind::Nsd => nsd(plan),
+        Kind::Knot => knot(plan),
+        Kind::Bind => bind(plan),
+        Kind::Responder => responder(plan, "off", &[]),
+    }
+}
+
+/// Our own configuration with the given `xdp.mode` and interfaces.
+pub fn responder(plan: &Plan<'_>, mode: &str, interfaces: &[&str]) -> String {
+    let (ip, port, folder) = (plan.address.ip(), plan.address.port(), plan.folder.display());
+    let mut text = format!(
+        "[node]\nid = \"referee\"\nstate = \"{folder}/state\"\n\n\
+         [listen]\naddresses = [\"{ip}\"]\nport = {port}\n\n\
+         [xdp]\nmode = \"{mode}\"\ninterfaces = {interfaces:?}\n\n\
+         [limits]\nudp-size = {}\n",
+        plan.udp_size
+    );
+    for Zone { apex, file } in plan.zones {
+        let file = file.display();
+        let _ = write!(text, "\n[[zone]]\nname = \"{apex}\"\nfile = \"{file}\"\n");
+    }
+    text
+}
+
+fn nsd(plan: &Plan<'_>) -> String {
+    let Plan { udp_size, workers, .. } = plan;
+    let (ip, port, folder) = (plan.address.ip(), plan.address.port(), plan.folder.display());
+    // NSD looks for included files here, not beside the file that includes them.
+    let zones_folder = plan.zones.first().and_then(|zone| zone.file.parent());
+    let zones_folder = zones_folder.unwrap_or(Path::new("/")).display();
+    let mut text = format!(
+        "server:\n  ip-address: {ip}@{port}\n  username: \"\"\n  zonesdir: \"{zones_folder}\"\n  \
+         database: \"\"\n  pidfile: \"{folder}/nsd.pid\"\n  xfrdfile: \"{folder}/xfrd.state\"\n  \
+         zonelistfile: \"{folder}/zone.list\"\n  xfrdir: \"{folder}\"\n  rrl-ratelimit: 0\n  \
+         minimal-responses: yes\n  ipv4-edns-size: {udp_size}\n  ipv6-edns-size: {udp_size}\n  \
+         server-count: {workers}\n  reuseport: yes\nremote-control:\n  control-enable: no\n"
+    );
+    for Zone { apex, file } in plan.zones {
+        let file = file.display();
+        let _ = write!(
+            text,
+            "zone:\n  name: \"{apex}\"\n  zonefile: \"{file}\"\n  \
+             provide-xfr: 0.0.0.0/0 NOKEY\n"
+        );
+    }
+    text
+}
+
+fn knot(plan: &Plan<'_>) -> String {
+    let Plan { udp_size, workers, .. } = plan;
+    let (ip, port, folder) = (plan.address.ip(), plan.address.port(), plan.folder.display());
+    let mut text = format!(
+        "server:\n    listen: {ip}@{port}\n    rundir: {folder}\n    udp-workers: {workers}\n    \
+         tcp-workers: 1\n    background-workers: 1\n    udp-max-payload: {udp_size}\n\
+         log:\n  - target: stderr\n    any: warning\n\
+         database:\n    storage: {folder}\n\
+         acl:\n  - id: anybody\n    action: transfer\n\
+         template:\n  - id: default\n    semantic-checks: off\n    acl: anybody\n    \
+         zonefile-sync: -1\n    zonefile-load: whole\n    journal-content: none\nzone:\n"
+    );
+    for Zone { apex, file } in plan.zones {
+        let _ = write!(text, "  - domain: {apex}\n    file: {}\n", file.display());
+    }
+    text
+}
+
+fn bind(plan: &Plan<'_>) -> String {
+    let udp_size = plan.udp_size;
+    let (ip, port, folder) = (plan.address.ip(), plan.address.port(), plan.folder.display());
+    let mut text = format!(
+        "options {{\n  directory \"{folder}\";\n  listen-on port {port} {{ {ip}; }};\n  \
+         listen-on-v6 {{ none; }};\n  recursion no;\n  minimal-responses yes;\n  pid-file none;\n  \
+         session-keyfile none;\n  dnssec-validation no;\n  max-udp-size {udp_size};\n  \
+         edns-udp-size {udp_size};\n}};\ncontrols {{}};\n"
+    );
+    for Zone { apex, file } in plan.zones {
+        let file = file.display();
+        let _ = write!(
+            text,
+            "zone \"{apex}\" {{ type primary; file \"{file}\"; check-integrity no; }};\n"
+        );
+    }
+    text
+}

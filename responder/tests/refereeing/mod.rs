@@ -1,0 +1,15 @@
+//! What it takes to judge one name server by another: start the peer, ask both, compare.
+//!
+//! `responder/tests/referee.rs` and `cargo xtask prove` both compile this folder; whoever includes
+//! it has the strict decoder as `crate::strict`.
+#![allow(dead_code, reason = "two programs take this folder and each uses a part of it")]
+
+pub mod ask;
+pub mod configs;
+pub mod contest;
+pub mod judge;
+pub mod peers;
+pub mod queries;
+pub mod random;
+pub mod sign;
+pub mod tally;
