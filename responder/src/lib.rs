@@ -1,7 +1,11 @@
 //! `responder`: an authoritative DNS node that answers from the network driver.
 
 pub mod answer;
+pub mod config;
+pub mod control;
 pub mod dataplane;
+pub mod serve;
 pub mod store;
 pub mod strict;
+pub mod telemetry;
 pub mod zone;

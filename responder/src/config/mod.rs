@@ -1,0 +1,258 @@
+//! The configuration: what an operator writes, checked as a whole.
+//!
+//! Every key but `listen.addresses` has a default. Nothing is guessed: an unknown key is an error
+//! that names the nearest known one, and all errors are reported at once, each with file, line and
+//! column. Secrets stand in files of their own, never in the configuration.
+
+mod diagnostic;
+mod name;
+mod read;
+mod table;
+mod zones;
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+
+pub use diagnostic::{Diagnostic, Faults, Position};
+pub use name::canonical_name;
+
+use crate::{control::CONTROL_SOCKET, dataplane::Mode, store::StoreOptions};
+
+/// A node's whole configuration, valid in itself: what it refers to (files, interfaces) may still
+/// be missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Who this node is and where it keeps its state.
+    pub node: Node,
+    /// Where it answers.
+    pub listen: Listen,
+    /// How the kernel helps.
+    pub xdp: Xdp,
+    /// How it is watched.
+    pub telemetry: Telemetry,
+    /// What it bounds.
+    pub limits: Limits,
+    /// How it speaks with primaries and secondaries.
+    pub transfer: Transfer,
+    /// TSIG keys, by the order of the file.
+    pub keys: Vec<Key>,
+    /// Zones, by the order of the file.
+    pub zones: Vec<Zone>,
+}
+
+/// `[node]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Identity: NSID (RFC 5001), the CHAOS names, the label of metrics. At most 64 octets; by
+    /// default the host's name.
+    pub id: String,
+    /// Directory of the lock, the control socket and what must survive a restart.
+    pub state: PathBuf,
+}
+
+/// `[listen]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Addresses of the service; never a wildcard, since a reply leaves from the address that was
+    /// asked.
+    pub addresses: Vec<IpAddr>,
+    /// UDP and TCP port, 53 by default.
+    pub port: u16,
+}
+
+/// `[xdp]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Xdp {
+    /// Which hook answers.
+    pub mode: Mode,
+    /// Interfaces on which queries arrive.
+    pub interfaces: Vec<String>,
+}
+
+/// `[telemetry]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Telemetry {
+    /// Address of the HTTP listener; none by default.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// No UDP reply is larger, in octets (512 to 4096).
+    pub udp_size: u16,
+    /// Threads that answer from UDP sockets; by default one per processor.
+    pub udp_threads: usize,
+    /// TCP connections open at a time.
+    pub tcp_connections: usize,
+    /// TCP connections open at a time from one IPv4 address or one IPv6 /64.
+    pub tcp_connections_per_source: usize,
+    /// A TCP connection that completes no message for so long is closed (RFC 7766, section 6.2.3).
+    pub tcp_idle: Duration,
+}
+
+/// `[transfer]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// Unicast addresses of this node for SOA queries, transfers and NOTIFY, at most one a family.
+    pub source: Vec<IpAddr>,
+}
+
+/// `[[key]]`: a TSIG key (RFC 8945).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name, canonical.
+    pub name: String,
+    /// Its algorithm, such as `hmac-sha256`.
+    pub algorithm: String,
+    /// The file that holds the secret in base64.
+    pub secret_file: PathBuf,
+}
+
+/// `[[zone]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone {
+    /// Its apex, canonical.
+    pub name: String,
+    /// Where its data come from.
+    pub source: ZoneSource,
+    /// Prefixes from which NOTIFY is heard.
+    pub notify_from: Vec<IpNet>,
+    /// Who may transfer it.
+    pub transfer_to: Vec<Peers>,
+}
+
+/// Where a zone's data come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ZoneSource {
+    /// A zone file of this machine.
+    File(PathBuf),
+    /// Transfers from these servers, in the order of preference.
+    Primaries(Vec<Primary>),
+}
+
+/// A server that a zone is transferred from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Primary {
+    /// Its address and port (53 by default).
+    pub address: SocketAddr,
+    /// The name of the key that signs the transfer, if any.
+    pub key: Option<String>,
+}
+
+/// Servers that may transfer a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peers {
+    /// Their addresses.
+    pub prefix: IpNet,
+    /// The name of the key that they must sign with, if any.
+    pub key: Option<String>,
+}
+
+/// What reading a file gave: a configuration as far as it could be understood, and what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// What could be understood; the rest has its defaults. To be used only if `faults` is empty.
+    pub config: Config,
+    /// Errors, in the order of the file.
+    pub faults: Vec<Diagnostic>,
+    /// What works, but hardly as it was meant.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// Reads a configuration for use.
+    ///
+    /// # Errors
+    /// All faults of the file at once.
+    pub fn load(file: &Path) -> Result<(Self, Vec<Diagnostic>), Faults> {
+        let reading = Self::read(file);
+        if reading.faults.is_empty() {
+            Ok((reading.config, reading.warnings))
+        } else {
+            Err(Faults(reading.faults))
+        }
+    }
+
+    /// Reads a configuration as far as it can be understood, and lists its faults.
+    pub fn read(file: &Path) -> Reading {
+        match std::fs::read_to_string(file) {
+            Ok(text) => Self::parse(file, &text),
+            Err(error) => Reading {
+                config: Self::default(),
+                faults: vec![Diagnostic {
+                    file: file.to_owned(),
+                    position: None,
+                    message: format!("cannot read the configuration: {error}"),
+                }],
+                warnings: Vec::new(),
+            },
+        }
+    }
+
+    /// As [`Config::read`], of a text already in memory; relative paths are resolved against the
+    /// directory of `file`.
+    pub fn parse(file: &Path, text: &str) -> Reading {
+        read::parse(file, text)
+    }
+
+    /// The options on which every reply depends.
+    pub fn store_options(&self) -> StoreOptions {
+        StoreOptions { udp_size: self.limits.udp_size, id: self.node.id.clone() }
+    }
+
+    /// Where the daemon of this configuration listens for commands.
+    pub fn control_socket(&self) -> PathBuf {
+        self.node.state.join(CONTROL_SOCKET)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node: Node::default(),
+            listen: Listen { addresses: Vec::new(), port: 53 },
+            xdp: Xdp { mode: Mode::Auto, interfaces: Vec::new() },
+            telemetry: Telemetry::default(),
+            limits: Limits::default(),
+            transfer: Transfer::default(),
+            keys: Vec::new(),
+            zones: Vec::new(),
+        }
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { id: host_name(), state: PathBuf::from("/var/lib/responder") }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            udp_size: 1232,
+            udp_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            tcp_connections: 1000,
+            tcp_connections_per_source: 100,
+            tcp_idle: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The host's name, at most 64 octets on Linux.
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "responder".to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+//! From TOML to [`Config`]: the sections and their rules.
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use toml::de::DeTable;
+
+use super::{
+    Config, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp,
+    diagnostic::Source,
+    table::{Reader, Table},
+    zones,
+};
+use crate::dataplane::Mode;
+
+/// The longest NSID: an OPT with it and a cookie fits 512 octets beside a 255-octet name.
+const NSID_OCTETS: usize = 64;
+/// The longest name of a network interface (IFNAMSIZ, without its final zero).
+const INTERFACE_OCTETS: usize = 15;
+
+/// Reads a configuration; see [`Config::parse`].
+pub(super) fn parse(file: &Path, text: &str) -> Reading {
+    let reader = Reader::new(Source::new(file, text));
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let message = format!("not TOML: {}", error.message().replace('\n', ", "));
+        reader.fault(&error.span().unwrap_or(0..0), message);
+    }
+    // What a broken line meant is unknown, and the faults that follow from it would only confuse.
+    let config = if errors.is_empty() {
+        read_document(reader.document(&document), file.parent().unwrap_or(Path::new("")))
+    } else {
+        Config::default()
+    };
+    let (faults, warnings) = reader.into_findings();
+    Reading { config, faults, warnings }
+}
+
+fn read_document(document: Table<'_>, directory: &Path) -> Config {
+    let node = read_node(document.section("node"), directory);
+    let listen = read_listen(document.section("listen"));
+    let xdp = read_xdp(document.section("xdp"));
+    let telemetry = read_telemetry(document.section("telemetry"));
+    let limits = read_limits(document.section("limits"));
+    let transfer = read_transfer(document.section("transfer"));
+    let keys = zones::read_keys(document.sections("key"), directory);
+    let zones = zones::read_zones(document.sections("zone"), &keys, directory);
+    document.finish();
+    let keys = keys.into_iter().flat_map(|(_, key)| key).collect();
+    Config { node, listen, xdp, telemetry, limits, transfer, keys, zones }
+}
+
+fn read_node(table: Table<'_>, directory: &Path) -> Node {
+    let default = Node::default();
+    let id = table.parsed("id", |id| match id.len() {
+        0 => Err("the identity is empty: give the node a name, or leave the key out".to_owned()),
+        octets if octets > NSID_OCTETS => Err(format!(
+            "the identity has {octets} octets: NSID carries at most {NSID_OCTETS}, shorten it"
+        )),
+        _ => Ok(id.to_owned()),
+    });
+    let state = table.parsed("state", |path| resolve(directory, path));
+    table.finish();
+    Node {
+        id: id.map_or(default.id, |(id, _)| id),
+        state: state.map_or(default.state, |(state, _)| state),
+    }
+}
+
+fn read_listen(table: Table<'_>) -> Listen {
+    let reader = table.reader();
+    let parsed = table.list("addresses", parse_service_address);
+    let mut addresses = Vec::with_capacity(parsed.len());
+    for (address, span) in parsed {
+        if addresses.contains(&address) {
+            reader.fault(&span, format!("addresses in [listen] names {address} twice: remove one"));
+        } else {
+            addresses.push(address);
+        }
+    }
+    if !table.has("addresses") || table.is_empty_list("addresses") {
+        reader.fault(
+            &table.span_of("addresses"),
+            "addresses in [listen] is missing: name the addresses that this node answers on, \
+             such as addresses = [\"192.0.2.53\"]",
+        );
+    }
+    let port = table.integer("port", 1..=65_535).map_or(53, to_u16);
+    table.finish();
+    Listen { addresses, port }
+}
+
+fn read_xdp(table: Table<'_>) -> Xdp {
+    let reader = table.reader();
+    let mode = table.parsed("mode", |mode| match mode {
+        "native" => Ok(Mode::Native),
+        "tc" => Ok(Mode::Tc),
+        "off" => Ok(Mode::Off),
+        "auto" => Ok(Mode::Auto),
+        _ => Err("the modes are \"native\", \"tc\", \"off\" and \"auto\"".to_owned()),
+    });
+    let mode = mode.map_or(Mode::Auto, |(mode, _)| mode);
+    let mut interfaces = Vec::new();
+    for (interface, span) in table.list("interfaces", parse_interface) {
+        if interfaces.contains(&interface) {
+            let message = format!("interfaces in [xdp] names {interface} twice: remove one");
+            reader.fault(&span, message);
+        } else {
+            interfaces.push(interface);
+        }
+    }
+    if !table.has("interfaces") || table.is_empty_list("interfaces") {
+        let span = table.span_of("interfaces");
+        let remedy = "name the interfaces on which queries arrive, such as \
+                      interfaces = [\"eth0\"], or set mode = \"off\"";
+        match mode {
+            Mode::Off => {}
+            Mode::Auto => {
+                let message =
+                    format!("interfaces in [xdp] is empty, so only sockets answer: {remedy}");
+                reader.warn(&span, message);
+            }
+            Mode::Native | Mode::Tc => {
+                reader.fault(&span, format!("interfaces in [xdp] is empty: {remedy}"));
+            }
+        }
+    }
+    table.finish();
+    Xdp { mode, interfaces }
+}
+
+fn read_telemetry(table: Table<'_>) -> Telemetry {
+    let listen = table.parsed("listen", |text| {
+        text.parse::<SocketAddr>()
+            .map_err(|_| "not an address and a port, such as \"127.0.0.1:9153\"".to_owned())
+    });
+    table.finish();
+    Telemetry { listen: listen.map(|(address, _)| address) }
+}
+
+fn read_limits(table: Table<'_>) -> Limits {
+    let default = Limits::default();
+    let limits = Limits {
+        udp_size: table.integer("udp-size", 512..=4096).map_or(default.udp_size, to_u16),
+        udp_threads: table
+            .integer("udp-threads", 1..=1024)
+            .map_or(default.udp_threads, |threads| threads as usize),
+        tcp_connections: table
+            .integer("tcp-connections", 1..=1_000_000)
+            .map_or(default.tcp_connections, |connections| connections as usize),
+        tcp_connections_per_source: table
+            .integer("tcp-connections-per-source", 1..=1_000_000)
+            .map_or(default.tcp_connections_per_source, |connections| connections as usize),
+        tcp_idle: table
+            .duration("tcp-idle", Duration::from_secs(1)..=Duration::from_secs(3600))
+            .unwrap_or(default.tcp_idle),
+    };
+    table.finish();
+    limits
+}
+
+fn read_transfer(table: Table<'_>) -> Transfer {
+    let reader = table.reader();
+    let mut source: Vec<IpAddr> = Vec::new();
+    for (address, span) in table.list("source", parse_address) {
+        if source.iter().any(|other| other.is_ipv4() == address.is_ipv4()) {
+            let message = format!(
+                "source in [transfer] names a second address of {}'s family: keep one a family",
+                address
+            );
+            reader.fault(&span, message);
+        } else {
+            source.push(address);
+        }
+    }
+    table.finish();
+    Transfer { source }
+}
+
+/// A path of the configuration; a relative one starts at the configuration's directory.
+pub(super) fn resolve(directory: &Path, path: &str) -> Result<PathBuf, String> {
+    if path.is_empty() {
+        return Err("the path is empty: name a file, or leave the key out".to_owned());
+    }
+    Ok(directory.join(path))
+}
+
+/// An address of a machine: no wildcard, no multicast.
+pub(super) fn parse_address(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| {
+        match text.parse::<SocketAddr>() {
+            Ok(_) => "the address stands alone here: give the port in its own key",
+            Err(_) => "not an IPv4 or IPv6 address",
+        }
+        .to_owned()
+    })?;
+    if address.is_multicast() || address == IpAddr::from([255, 255, 255, 255]) {
+        return Err("a multicast or broadcast address: use a unicast one".to_owned());
+    }
+    if let IpAddr::V6(v6) = address
+        && let Some(v4) = v6.to_ipv4_mapped()
+    {
+        return Err(format!("an IPv4 address in IPv6 form: write \"{v4}\""));
+    }
+    if address.is_unspecified() {
+        return Err("not the address of a machine".to_owned());
+    }
+    Ok(address)
+}
+
+/// An address to answer on.
+fn parse_service_address(text: &str) -> Result<IpAddr, String> {
+    if [IpAddr::from([0, 0, 0, 0]), IpAddr::from(Ipv6Addr::UNSPECIFIED)]
+        .iter()
+        .any(|wildcard| text.parse() == Ok(*wildcard))
+    {
+        return Err("a wildcard: name each address, since a reply must leave from the address \
+                    that was asked"
+            .to_owned());
+    }
+    parse_address(text)
+}
+
+fn parse_interface(text: &str) -> Result<String, String> {
+    let fits = (1..=INTERFACE_OCTETS).contains(&text.len());
+    if !fits || text.contains(|c: char| c == '/' || c.is_whitespace()) {
+        return Err("not the name of an interface: `ip link` lists them".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A number that was checked to fit.
+fn to_u16(number: u64) -> u16 {
+    u16::try_from(number).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,205 @@
+//! `[[key]]` and `[[zone]]`: lists whose members refer to one another.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+};
+
+use ipnet::IpNet;
+
+use super::{
+    Key, Peers, Primary, Zone, ZoneSource,
+    name::canonical_name,
+    read::{parse_address, resolve},
+    table::{At, Table},
+};
+
+/// The keys by name. One that is at fault elsewhere is there without its content, so that zones
+/// which name it are not accused too.
+pub(super) type Keys = BTreeMap<String, Option<Key>>;
+
+/// TSIG algorithms (RFC 8945, section 6) that are taken; MD5 is not.
+const ALGORITHMS: [&str; 5] =
+    ["hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"];
+
+pub(super) fn read_keys(tables: Vec<Table<'_>>, directory: &Path) -> Keys {
+    let mut keys = Keys::new();
+    let mut lines = BTreeMap::new();
+    for mut table in tables {
+        let name = unique_name(&mut table, "key", &mut lines);
+        let algorithm = table.parsed("algorithm", |text| {
+            let algorithm = text.trim_end_matches('.').to_ascii_lowercase();
+            match ALGORITHMS.contains(&algorithm.as_str()) {
+                true => Ok(algorithm),
+                false => Err(format!("the algorithms are {}", ALGORITHMS.join(", "))),
+            }
+        });
+        let secret_file = table.parsed("secret-file", |path| resolve(directory, path));
+        if secret_file.is_none() && !table.has("secret-file") {
+            table.reader().fault(
+                &table.span,
+                format!("{} has no secret-file: name the file that holds its secret", table.title),
+            );
+        }
+        table.forbid(
+            "secret",
+            "secrets never stand in the configuration: put it into a file of its own, readable \
+             by the daemon only, and name that with secret-file",
+        );
+        let algorithm =
+            algorithm.map_or_else(|| "hmac-sha256".to_owned(), |(algorithm, _)| algorithm);
+        if let Some(name) = name {
+            let key = secret_file.map(|(secret_file, _)| Key {
+                name: name.clone(),
+                algorithm,
+                secret_file,
+            });
+            keys.insert(name, key);
+        }
+        table.finish();
+    }
+    keys
+}
+
+pub(super) fn read_zones(tables: Vec<Table<'_>>, keys: &Keys, directory: &Path) -> Vec<Zone> {
+    let mut lines = BTreeMap::new();
+    tables.into_iter().filter_map(|table| read_zone(table, &mut lines, keys, directory)).collect()
+}
+
+fn read_zone(
+    mut table: Table<'_>,
+    lines: &mut BTreeMap<String, usize>,
+    keys: &Keys,
+    directory: &Path,
+) -> Option<Zone> {
+    let name = unique_name(&mut table, "zone", lines);
+    let file = table.parsed("file", |path| resolve(directory, path));
+    let primaries: Vec<Primary> = table
+        .sections("primaries")
+        .into_iter()
+        .filter_map(|primary| read_primary(primary, keys))
+        .collect();
+    let notify_from = table.list("notify-from", parse_prefix);
+    let transfer_to: Vec<Peers> = table
+        .sections("transfer-to")
+        .into_iter()
+        .filter_map(|peers| read_peers(peers, keys))
+        .collect();
+    let source = match (table.has("file"), table.has("primaries")) {
+        (true, false) => file.map(|(file, _)| ZoneSource::File(file)),
+        (false, true) if !primaries.is_empty() => Some(ZoneSource::Primaries(primaries)),
+        (false, true) => {
+            if table.is_empty_list("primaries") {
+                let message = format!("{} has an empty list of primaries: name one", table.title);
+                table.reader().fault(&table.span_of("primaries"), message);
+            }
+            None
+        }
+        (true, true) => {
+            let message = format!(
+                "{} has both a file and primaries: keep the one that its data come from",
+                table.title
+            );
+            table.reader().fault(&table.span_of("primaries"), message);
+            None
+        }
+        (false, false) => {
+            let message = format!(
+                "{} has neither a file nor primaries: say where its data come from",
+                table.title
+            );
+            table.reader().fault(&table.span, message);
+            None
+        }
+    };
+    table.finish();
+    Some(Zone {
+        name: name?,
+        source: source?,
+        notify_from: notify_from.into_iter().map(|(prefix, _)| prefix).collect(),
+        transfer_to,
+    })
+}
+
+fn read_primary(table: Table<'_>, keys: &Keys) -> Option<Primary> {
+    let address = table.parsed("address", parse_address);
+    require(&table, "address", "such as { address = \"203.0.113.7\" }");
+    let port = table.integer("port", 1..=65_535).unwrap_or(53);
+    let key = known_key(&table, keys);
+    table.finish();
+    let address = SocketAddr::new(address?.0, u16::try_from(port).ok()?);
+    Some(Primary { address, key })
+}
+
+fn read_peers(table: Table<'_>, keys: &Keys) -> Option<Peers> {
+    let prefix = table.parsed("address", parse_prefix);
+    require(&table, "address", "such as { address = \"198.51.100.0/24\" }");
+    let key = known_key(&table, keys);
+    table.finish();
+    Some(Peers { prefix: prefix?.0, key })
+}
+
+fn require(table: &Table<'_>, key: &str, example: &str) {
+    if !table.has(key) {
+        let message = format!("{} has no {key}: give one, {example}", table.title);
+        table.reader().fault(&table.span, message);
+    }
+}
+
+/// The key that a peer names, which must be one of this file.
+fn known_key(table: &Table<'_>, keys: &Keys) -> Option<String> {
+    let (key, _) = table.parsed("key", |text| {
+        let name = canonical_name(text)?;
+        if keys.contains_key(&name) {
+            return Ok(name);
+        }
+        let known: Vec<&str> = keys.keys().map(String::as_str).collect();
+        Err(match known.as_slice() {
+            [] => "there is no such key: add a [[key]] with this name".to_owned(),
+            known => format!(
+                "there is no such key: add a [[key]] with this name, or use one of {}",
+                known.join(", ")
+            ),
+        })
+    })?;
+    Some(key)
+}
+
+/// The name of a list's member, told apart from those before it; faults of the rest of the member
+/// are titled with it.
+fn unique_name(
+    table: &mut Table<'_>,
+    kind: &str,
+    lines: &mut BTreeMap<String, usize>,
+) -> Option<String> {
+    if !table.has("name") {
+        let message = format!("[[{kind}]] has no name: give it one");
+        table.known("name");
+        table.reader().fault(&table.span, message);
+        return None;
+    }
+    let (name, span): At<String> = table.parsed("name", canonical_name)?;
+    let line = table.reader().position(&span).line;
+    if let Some(first) = lines.insert(name.clone(), line) {
+        let message = format!("{kind} \"{name}\" stands twice, first in line {first}: remove one");
+        table.reader().fault(&span, message);
+        return None;
+    }
+    table.title = format!("{kind} \"{name}\"");
+    Some(name)
+}
+
+/// A prefix, or an address that stands for itself alone.
+fn parse_prefix(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address));
+    }
+    let prefix: IpNet = text
+        .parse()
+        .map_err(|_| "not an address or a prefix, such as \"203.0.113.0/24\"".to_owned())?;
+    if prefix.addr() != prefix.network() {
+        return Err(format!("bits are set beyond the prefix: write \"{}\"", prefix.trunc()));
+    }
+    Ok(prefix)
+}

@@ -1,0 +1,71 @@
+//! How other processes of this machine speak with the daemon: one JSON object a line, over a unix
+//! socket in the state directory. Who may open the socket may command the daemon.
+
+pub mod client;
+pub mod server;
+mod status;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use status::{
+    DataPlaneStatus, Hook, NodeStatus, Rates, SocketStatus, Status, ZoneState, ZoneStatus,
+};
+
+/// The longest request line, in octets.
+pub const REQUEST_OCTETS: usize = 4096;
+
+/// The socket's name in the state directory.
+pub const CONTROL_SOCKET: &str = "control.sock";
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How the node is.
+    Status,
+    /// Read zone files again, changed or not.
+    ZoneReload {
+        /// The zone; all of them if absent.
+        zone: Option<String>,
+    },
+}
+
+/// What the daemon answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::ZoneReload`]: what became of each zone.
+    Reloaded(Vec<Reloaded>),
+    /// The request could not be served: one line for a person.
+    Error(String),
+}
+
+/// What became of one zone's reload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Reloaded {
+    /// The zone's apex.
+    pub zone: String,
+    /// The serial that is served now, if any.
+    pub serial: Option<u32>,
+    /// Why the file was refused; then what was served before goes on being served.
+    pub error: Option<String>,
+}
+
+/// A control socket's path, or why it cannot be one: the address of a unix socket has 107 octets.
+///
+/// # Errors
+/// One line with the remedy.
+pub fn check_socket_path(path: PathBuf) -> anyhow::Result<PathBuf> {
+    const LONGEST: usize = 107;
+    anyhow::ensure!(
+        path.as_os_str().len() <= LONGEST,
+        "the control socket's path {} is longer than {LONGEST} octets: choose a shorter node.state",
+        path.display()
+    );
+    Ok(path)
+}

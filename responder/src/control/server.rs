@@ -1,0 +1,98 @@
+//! The daemon's end of the control socket.
+
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::Semaphore,
+    time::timeout,
+};
+
+use super::{REQUEST_OCTETS, Reply, Request};
+use crate::serve::Daemon;
+
+/// Commands served at a time; more wait.
+const CONNECTIONS: usize = 16;
+/// How long a client may take to say what it wants, and to read the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens the control socket, for its owner and group only. Whoever calls this holds the state
+/// directory's lock, so a socket that is already there is a dead daemon's.
+///
+/// # Errors
+/// One line that names the path.
+pub fn bind(path: &Path) -> Result<UnixListener> {
+    let open = || -> io::Result<UnixListener> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+        Ok(listener)
+    };
+    open().with_context(|| format!("cannot open the control socket {}", path.display()))
+}
+
+/// Serves commands until dropped.
+pub async fn serve(listener: UnixListener, daemon: Arc<Daemon>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let daemon = Arc::clone(&daemon);
+                tokio::spawn(async move {
+                    let _place = place;
+                    // A client that hangs up early is its own affair.
+                    let _ = converse(stream, daemon).await;
+                });
+            }
+            Err(error) => {
+                tracing::warn!("control socket: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, daemon: Arc<Daemon>) -> io::Result<()> {
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        let mut bounded = (&mut reader).take(REQUEST_OCTETS as u64);
+        if timeout(PATIENCE, bounded.read_until(b'\n', &mut line)).await?? == 0 {
+            return Ok(());
+        }
+        let complete = line.ends_with(b"\n");
+        let reply = match serde_json::from_slice(&line) {
+            _ if !complete => Reply::Error(format!(
+                "a request is one line of JSON of at most {REQUEST_OCTETS} octets"
+            )),
+            Err(error) => Reply::Error(format!("not a request that this daemon knows: {error}")),
+            Ok(request) => handle(request, &daemon).await,
+        };
+        let mut answer = serde_json::to_vec(&reply)?;
+        answer.push(b'\n');
+        timeout(PATIENCE, writer.write_all(&answer)).await??;
+        if !complete {
+            return Ok(());
+        }
+    }
+}
+
+/// Serves one request away from the threads that answer queries.
+async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
+    let daemon = Arc::clone(daemon);
+    let work = tokio::task::spawn_blocking(move || match request {
+        Request::Status => Reply::Status(Box::new(daemon.status())),
+        Request::ZoneReload { zone } => match daemon.zones.reload(zone.as_deref()) {
+            Ok(reloaded) => Reply::Reloaded(reloaded),
+            Err(error) => Reply::Error(format!("{error:#}")),
+        },
+    });
+    work.await.unwrap_or_else(|error| Reply::Error(format!("the command failed: {error}")))
+}

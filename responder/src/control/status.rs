@@ -1,0 +1,190 @@
+//! The daemon's account of itself, as `responder status --json` prints it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataplane::{Attachment, Mode};
+
+/// How a node is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// The process.
+    pub node: NodeStatus,
+    /// Every configured zone, by name.
+    pub zones: Vec<ZoneStatus>,
+    /// The kernel's part.
+    pub data_plane: DataPlaneStatus,
+    /// The daemon's own sockets.
+    pub sockets: SocketStatus,
+    /// Replies per second.
+    pub rates: Rates,
+    /// Memory held by the store, in octets.
+    pub store_bytes: u64,
+}
+
+/// The process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct NodeStatus {
+    /// Its identity.
+    pub id: String,
+    /// The program's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Seconds since it started.
+    pub uptime: u64,
+    /// Whether it answers: zones were loaded, sockets are open, programs attached.
+    pub ready: bool,
+}
+
+/// One zone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ZoneStatus {
+    /// Its apex.
+    pub name: String,
+    /// What it is doing.
+    pub state: ZoneState,
+    /// The serial served.
+    pub serial: Option<u32>,
+    /// Its records.
+    pub records: u64,
+    /// Its names.
+    pub names: u64,
+    /// Octets in the store.
+    pub bytes: u64,
+    /// When it was loaded, in seconds since 1970.
+    pub loaded_at: Option<u64>,
+    /// How long that took, in milliseconds.
+    pub load_milliseconds: Option<u64>,
+    /// Its file, if it has one.
+    pub file: Option<String>,
+    /// What an operator should know of the data served.
+    pub warnings: Vec<String>,
+    /// Why the last attempt to load it failed, if it did.
+    pub last_error: Option<String>,
+}
+
+/// What a zone is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ZoneState {
+    /// Waiting for its first load to end.
+    #[serde(rename = "loading")]
+    Loading,
+    /// Answered for.
+    #[serde(rename = "serving")]
+    Serving,
+    /// Refused, and nothing older is there to serve.
+    #[serde(rename = "failed")]
+    Failed,
+    /// Nothing that this version can load.
+    #[serde(rename = "not loaded")]
+    NotLoaded,
+}
+
+impl ZoneState {
+    /// The state as a person reads it, which is also the metric's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Loading => "loading",
+            Self::Serving => "serving",
+            Self::Failed => "failed",
+            Self::NotLoaded => "not loaded",
+        }
+    }
+}
+
+/// The kernel's part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DataPlaneStatus {
+    /// `xdp.mode` of the configuration.
+    pub configured: Mode,
+    /// Why it is less than that, if it is.
+    pub degraded: Option<String>,
+    /// The interfaces.
+    pub attachments: Vec<Attachment>,
+    /// The XDP program.
+    pub xdp: Hook,
+    /// The tc program.
+    pub tc: Hook,
+}
+
+/// What a program in the kernel has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Hook {
+    /// Replies sent.
+    pub answered: u64,
+    /// Packets left to whoever comes next, by reason.
+    pub passed: BTreeMap<String, u64>,
+    /// Packets dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Replies by kind.
+    pub replies: BTreeMap<String, u64>,
+}
+
+impl Hook {
+    /// Sorts a program's counters; labels of passes and drops begin so.
+    pub fn new(counters: BTreeMap<String, u64>) -> Self {
+        let mut hook = Self::default();
+        for (label, count) in counters {
+            if let Some(reason) = label.strip_prefix("pass-") {
+                hook.passed.insert(reason.to_owned(), count);
+            } else if let Some(reason) = label.strip_prefix("drop-") {
+                hook.dropped.insert(reason.to_owned(), count);
+            } else {
+                hook.answered += count;
+                hook.replies.insert(label, count);
+            }
+        }
+        hook
+    }
+}
+
+/// Messages and connections of the daemon's own sockets, by outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SocketStatus {
+    /// Datagrams.
+    pub udp: BTreeMap<String, u64>,
+    /// Streams.
+    pub tcp: BTreeMap<String, u64>,
+}
+
+/// Replies per second over the last interval.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Rates {
+    /// The interval in seconds; 0 until there is one.
+    pub interval: f64,
+    /// By the XDP program.
+    pub xdp: f64,
+    /// By the tc program.
+    pub tc: f64,
+    /// By the daemon, over UDP.
+    pub udp: f64,
+    /// By the daemon, over TCP.
+    pub tcp: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::Hook;
+
+    #[test]
+    fn counters_are_sorted_by_what_became_of_the_packet() {
+        let counters = [("positive", 5), ("nxdomain", 2), ("pass-notify", 3), ("drop-runt", 1)]
+            .map(|(label, count)| (label.to_owned(), count));
+        let hook = Hook::new(BTreeMap::from(counters));
+        assert_eq!(hook.answered, 7);
+        assert_eq!(hook.passed, BTreeMap::from([("notify".to_owned(), 3)]));
+        assert_eq!(hook.dropped, BTreeMap::from([("runt".to_owned(), 1)]));
+        assert_eq!(hook.replies.len(), 2);
+    }
+}

@@ -1,0 +1,75 @@
+//! What the daemon's own sockets have done.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+macro_rules! events {
+    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
+        /// What became of a message or of a connection.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Event { $($(#[$doc])* $name,)* }
+
+        impl Event {
+            /// Every event, in the order of the counters.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The label of the counter.
+            pub const fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+        }
+    };
+}
+
+events! {
+    /// The engine's reply was sent.
+    Reply = "reply",
+    /// The engine wants no reply.
+    Drop = "drop",
+    /// Not a matter for the engine, and nothing else is built yet: NOTIMP was sent.
+    NotImplemented = "not-implemented",
+    /// Larger than we take: dropped.
+    Oversize = "oversize",
+    /// The system did not take the reply.
+    SendFailed = "send-failed",
+    /// The engine failed: a fault of the program.
+    Fault = "fault",
+    /// A connection was opened.
+    Connection = "connection",
+    /// A connection was closed at once: `limits.tcp-connections` are open.
+    Full = "connection-limit",
+    /// A connection was closed at once: its source has `limits.tcp-connections-per-source` open.
+    SourceFull = "connection-source-limit",
+    /// A connection was closed after `limits.tcp-idle` without a whole message or a taken reply.
+    Idle = "connection-idle",
+}
+
+/// Counters of one transport.
+#[derive(Debug, Default)]
+pub struct Counters([AtomicU64; Event::ALL.len()]);
+
+impl Counters {
+    /// Counts events of one kind.
+    pub fn add(&self, event: Event, count: u64) {
+        if count > 0 {
+            self.0[event as usize].fetch_add(count, Relaxed);
+        }
+    }
+
+    /// How often an event happened.
+    pub fn get(&self, event: Event) -> u64 {
+        self.0[event as usize].load(Relaxed)
+    }
+
+    /// What happened at all, by label; `reply` is always there.
+    pub fn to_map(&self) -> BTreeMap<String, u64> {
+        Event::ALL
+            .iter()
+            .map(|event| (*event, self.get(*event)))
+            .filter(|(event, count)| *count > 0 || *event == Event::Reply)
+            .map(|(event, count)| (event.label().to_owned(), count))
+            .collect()
+    }
+}

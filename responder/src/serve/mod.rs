@@ -1,0 +1,278 @@
+//! The daemon: its life from the lock on the state directory to the last signal.
+//!
+//! The order matters. What can fail for reasons of the configuration comes first and costs nothing
+//! (lock, sockets, programs); then the zones are loaded; only then does anything answer, and the
+//! kernel programs are attached last, when what they pass finds a socket. The daemon is ready after
+//! that, and not before.
+
+mod counters;
+mod notify;
+mod plane;
+mod responses;
+mod sockets;
+mod state;
+mod tcp;
+mod udp;
+mod zones;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    task::{JoinSet, spawn_blocking},
+};
+use tracing::{error, info, warn};
+
+pub use counters::{Counters, Event};
+pub use plane::{Plane, interface_exists, label as mode_label};
+pub use zones::{NO_TRANSFERS, Zones};
+
+use self::{responses::AnswererPool, sockets::Sockets, state::StateDirectory};
+use crate::{
+    config::Config,
+    control::{self, CONTROL_SOCKET, NodeStatus, SocketStatus, Status},
+    store::Store,
+    telemetry::{self, Sampler},
+};
+
+/// Everything of a running daemon that its parts share.
+pub struct Daemon {
+    /// The configuration as it was at the start; only zones follow later changes of the file.
+    pub config: Config,
+    /// The zones.
+    pub zones: Zones,
+    /// The kernel's part.
+    pub plane: Plane,
+    /// What the UDP sockets did.
+    pub udp: Arc<Counters>,
+    /// What the TCP sockets did.
+    pub tcp: Arc<Counters>,
+    /// Replies per second.
+    pub sampler: Sampler,
+    store: Arc<Store>,
+    started: Instant,
+    ready: AtomicBool,
+}
+
+impl Daemon {
+    fn new(config: Config, plane: Plane, store: Arc<Store>) -> Arc<Self> {
+        Arc::new(Self {
+            zones: Zones::new(Arc::clone(&store)),
+            plane,
+            udp: Arc::default(),
+            tcp: Arc::default(),
+            sampler: Sampler::default(),
+            store,
+            started: Instant::now(),
+            ready: AtomicBool::new(false),
+            config,
+        })
+    }
+
+    /// Whether the node answers.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Relaxed)
+    }
+
+    /// The daemon's account of itself.
+    pub fn status(&self) -> Status {
+        Status {
+            node: NodeStatus {
+                id: self.config.node.id.clone(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                uptime: self.started.elapsed().as_secs(),
+                ready: self.is_ready(),
+            },
+            zones: self.zones.status(),
+            data_plane: self.plane.status(),
+            sockets: SocketStatus { udp: self.udp.to_map(), tcp: self.tcp.to_map() },
+            rates: self.sampler.rates(),
+            store_bytes: self.store.bytes(),
+        }
+    }
+
+    /// Reads the configuration again and follows it where zones are concerned; a broken one changes
+    /// nothing.
+    fn follow_configuration(&self, file: &Path) {
+        match Config::load(file) {
+            Ok((config, warnings)) => {
+                for warning in warnings {
+                    warn!("{warning}");
+                }
+                let same_but_zones =
+                    Config { zones: self.config.zones.clone(), ..config.clone() } == self.config;
+                if !same_but_zones {
+                    warn!("only zones follow the changed configuration: restart for the rest");
+                }
+                self.zones.configure(config.zones);
+            }
+            Err(faults) => {
+                for fault in faults.0 {
+                    error!("{fault}");
+                }
+                error!(
+                    "the configuration is kept as it was; zone files are looked at all the same"
+                );
+            }
+        }
+        self.zones.load_changed();
+    }
+}
+
+/// Runs the daemon until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps it from serving as configured: one line with the remedy.
+pub fn run(file: PathBuf, config: Config) -> Result<()> {
+    raise_descriptor_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous threads")?;
+    let result = runtime.block_on(live(file, config));
+    // A zone that is still being loaded is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn live(file: PathBuf, config: Config) -> Result<()> {
+    let mut signals = Signals::new()?;
+    let state = StateDirectory::claim(&config.node.state)?;
+    let sockets = sockets::bind(&config.listen, config.limits.udp_threads)?;
+    let control_path = control::check_socket_path(state.path().join(CONTROL_SOCKET))?;
+    let telemetry = telemetry::http::bind(config.telemetry.listen)?;
+    let (plane, store) = Plane::prepare(&config)?;
+    let control = control::server::bind(&control_path)?;
+    let daemon = Daemon::new(config, plane, store);
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(control::server::serve(control, Arc::clone(&daemon)));
+    tasks.spawn(telemetry::sample_every_second(Arc::clone(&daemon)));
+    if let Some(listener) = telemetry {
+        tasks.spawn(telemetry::http::serve(listener, Arc::clone(&daemon)));
+    }
+    let mut threads = None;
+    let work = answer(&daemon, sockets, &file, &mut signals.hangup, &mut threads, &mut tasks);
+    let result = tokio::select! {
+        result = work => result,
+        name = signals.end.recv() => {
+            info!("{name}: stopping; a second signal ends the process at once");
+            Ok(())
+        }
+    };
+
+    notify::service_manager("STOPPING=1");
+    tokio::spawn(async move {
+        signals.end.recv().await;
+        std::process::exit(1);
+    });
+    daemon.ready.store(false, Relaxed);
+    let detaching = Arc::clone(&daemon);
+    spawn_blocking(move || detaching.plane.detach()).await?;
+    if let Some(threads) = threads {
+        spawn_blocking(move || udp::Threads::stop(threads)).await?;
+    }
+    tasks.shutdown().await;
+    // The lock is still held, so this is no other daemon's.
+    let _ = std::fs::remove_file(&control_path);
+    info!("stopped");
+    result
+}
+
+/// Loads the zones, answers, and follows the configuration at each SIGHUP. Ends with an error only.
+async fn answer(
+    daemon: &Arc<Daemon>,
+    sockets: Sockets,
+    file: &Path,
+    hangup: &mut Signal,
+    threads: &mut Option<udp::Threads>,
+    tasks: &mut JoinSet<()>,
+) -> Result<()> {
+    let zones = daemon.config.zones.clone();
+    let loading = Arc::clone(daemon);
+    spawn_blocking(move || {
+        loading.zones.configure(zones);
+        loading.zones.load_changed();
+    })
+    .await?;
+
+    *threads = Some(udp::start(sockets.udp, &daemon.store, &daemon.udp)?);
+    let answerers = AnswererPool::new(Arc::clone(&daemon.store));
+    let streams =
+        tcp::Service::new(answerers, Arc::clone(&daemon.tcp), daemon.config.limits.clone());
+    for listener in sockets.tcp {
+        let listener = TcpListener::from_std(listener).context("cannot serve TCP")?;
+        tasks.spawn(Arc::clone(&streams).accept(listener));
+    }
+    let attaching = Arc::clone(daemon);
+    spawn_blocking(move || attaching.plane.attach(&attaching.config.xdp.interfaces)).await??;
+
+    daemon.ready.store(true, Relaxed);
+    notify::service_manager("READY=1");
+    let Config { node, listen, .. } = &daemon.config;
+    info!(node = node.id, addresses = ?listen.addresses, port = listen.port, "ready");
+    loop {
+        hangup.recv().await.context("signals cannot be received any more")?;
+        info!("SIGHUP: looking for changes");
+        let (following, file) = (Arc::clone(daemon), file.to_owned());
+        spawn_blocking(move || following.follow_configuration(&file)).await?;
+    }
+}
+
+/// The signals that the daemon heeds.
+struct Signals {
+    hangup: Signal,
+    end: EndSignals,
+}
+
+/// The signals that end it.
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let heed = |kind| signal(kind).context("cannot heed signals");
+        Ok(Self {
+            hangup: heed(SignalKind::hangup())?,
+            end: EndSignals {
+                terminate: heed(SignalKind::terminate())?,
+                interrupt: heed(SignalKind::interrupt())?,
+            },
+        })
+    }
+}
+
+impl EndSignals {
+    /// Waits for one, and names it.
+    async fn recv(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Lets the process open as many files as its hard limit grants: connections are files, and
+/// `limits.tcp-connections` bounds them.
+fn raise_descriptor_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for both calls.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}

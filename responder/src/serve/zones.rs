@@ -1,0 +1,284 @@
+//! The zones that the daemon was told to serve, and what became of each.
+//!
+//! Loading is slow and blocks: it happens one zone at a time, off the threads that answer. A zone
+//! that cannot be loaded harms no other, and what was served under its name goes on being served.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Result, bail};
+use tracing::{error, info, warn};
+
+use crate::{
+    config::{Zone, ZoneSource, canonical_name},
+    control::{Reloaded, ZoneState, ZoneStatus},
+    store::Store,
+    zone::{self, Loaded},
+};
+
+/// Why a zone with primaries is not served by this version.
+pub const NO_TRANSFERS: &str = "not served: transfers are not built yet";
+
+/// The zones of the configuration, over one store.
+pub struct Zones {
+    store: Arc<Store>,
+    entries: Mutex<BTreeMap<String, Entry>>,
+    /// Held while a zone is loaded, so that two loads of one zone never cross.
+    loading: Mutex<()>,
+}
+
+struct Entry {
+    zone: Zone,
+    status: ZoneStatus,
+    /// The file as it was when it was last read.
+    fingerprint: Option<Fingerprint>,
+}
+
+/// What tells that a file is no longer the one that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fingerprint {
+    modified: (i64, i64),
+    size: u64,
+    inode: u64,
+    /// Whether the file includes others, whose changes this fingerprint does not show.
+    includes: bool,
+}
+
+impl Zones {
+    /// No zones yet.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store, entries: Mutex::default(), loading: Mutex::default() }
+    }
+
+    /// Takes over the zones of a configuration: those that are no longer in it leave service, new
+    /// ones wait for [`Zones::load_changed`].
+    pub fn configure(&self, zones: Vec<Zone>) {
+        let _alone = lock(&self.loading);
+        let mut former = std::mem::take(&mut *lock(&self.entries));
+        let mut entries = BTreeMap::new();
+        for zone in zones {
+            let name = zone.name.clone();
+            let entry = match former.remove(&name) {
+                Some(entry) if entry.zone.source == zone.source => Entry { zone, ..entry },
+                Some(mut entry) => {
+                    // Another source: serve the old data until the new are there.
+                    entry.fingerprint = None;
+                    entry.status.file = file_of(&zone);
+                    Entry { zone, ..entry }
+                }
+                None => Entry { status: new_status(&zone), zone, fingerprint: None },
+            };
+            entries.insert(name, entry);
+        }
+        for entry in entries.values_mut() {
+            if matches!(entry.zone.source, ZoneSource::Primaries(_)) {
+                warn!(zone = entry.zone.name, "{NO_TRANSFERS}");
+                entry.status.last_error = Some(NO_TRANSFERS.to_owned());
+            }
+            if !entry.zone.transfer_to.is_empty() {
+                warn!(
+                    zone = entry.zone.name,
+                    "transfer-to has no effect: transfers are not built yet"
+                );
+            }
+        }
+        *lock(&self.entries) = entries;
+        for name in former.keys() {
+            self.store.remove_zone(name);
+            info!(zone = name, "zone removed: it is no longer configured");
+        }
+    }
+
+    /// Loads every zone whose file is not the one that was last read; after a failure, tries again.
+    pub fn load_changed(&self) {
+        for (name, zone) in self.configured() {
+            let ZoneSource::File(file) = &zone.source else { continue };
+            let current = Fingerprint::of(file).ok();
+            let unchanged = {
+                let entries = lock(&self.entries);
+                entries.get(&name).is_some_and(|entry| {
+                    entry.status.last_error.is_none()
+                        && entry.fingerprint.is_some()
+                        && entry.fingerprint == current
+                        && !entry.fingerprint.as_ref().is_some_and(|print| print.includes)
+                })
+            };
+            if !unchanged {
+                self.load(&name, file);
+            }
+        }
+    }
+
+    /// Loads one zone, or all of them, changed or not.
+    ///
+    /// # Errors
+    /// There is no such zone, or it has no file: one line. A zone that is refused is no error here,
+    /// but told in the list.
+    pub fn reload(&self, name: Option<&str>) -> Result<Vec<Reloaded>> {
+        let configured = self.configured();
+        let wanted = match name {
+            None => configured,
+            Some(text) => {
+                let name = canonical_name(text)
+                    .map_err(|error| anyhow::anyhow!("\"{text}\" is no name of a zone: {error}"))?;
+                let Some(zone) = configured.get(&name) else {
+                    bail!("no zone \"{name}\" is configured: `responder status` lists the zones")
+                };
+                if matches!(zone.source, ZoneSource::Primaries(_)) {
+                    bail!("zone \"{name}\" has no file: {NO_TRANSFERS}")
+                }
+                BTreeMap::from([(name, zone.clone())])
+            }
+        };
+        let mut reloaded = Vec::new();
+        for (name, zone) in wanted {
+            let ZoneSource::File(file) = &zone.source else { continue };
+            self.load(&name, file);
+            let entries = lock(&self.entries);
+            let status = entries.get(&name).map(|entry| &entry.status);
+            reloaded.push(Reloaded {
+                serial: status.and_then(|status| status.serial),
+                error: status.and_then(|status| status.last_error.clone()),
+                zone: name,
+            });
+        }
+        Ok(reloaded)
+    }
+
+    /// Every zone, by name.
+    pub fn status(&self) -> Vec<ZoneStatus> {
+        lock(&self.entries).values().map(|entry| entry.status.clone()).collect()
+    }
+
+    fn configured(&self) -> BTreeMap<String, Zone> {
+        let entries = lock(&self.entries);
+        entries.iter().map(|(name, entry)| (name.clone(), entry.zone.clone())).collect()
+    }
+
+    fn load(&self, name: &str, file: &Path) {
+        let _alone = lock(&self.loading);
+        // The configuration may have changed while this load waited for its turn.
+        let wanted = |entry: &Entry| entry.zone.source == ZoneSource::File(file.to_owned());
+        if !lock(&self.entries).get(name).is_some_and(wanted) {
+            return;
+        }
+        // Taken before reading: a change during the load is seen at the next chance.
+        let fingerprint = Fingerprint::of(file).ok();
+        let started = Instant::now();
+        // A fault in the compiler is this zone's misfortune, not the daemon's.
+        let result = catch_unwind(AssertUnwindSafe(|| zone::load(&self.store, name, file)));
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let result = match result {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err("the zone compiler failed: please report this with the file".to_owned()),
+        };
+        log_load(name, &result, milliseconds);
+
+        let mut entries = lock(&self.entries);
+        let Some(entry) = entries.get_mut(name) else { return };
+        entry.fingerprint = fingerprint;
+        let status = &mut entry.status;
+        match result {
+            Ok(loaded) => {
+                status.state = ZoneState::Serving;
+                status.serial = Some(loaded.serial);
+                status.records = loaded.records;
+                status.names = loaded.names;
+                status.bytes = loaded.bytes;
+                status.loaded_at = Some(seconds_since_1970());
+                status.load_milliseconds = Some(milliseconds);
+                status.warnings = loaded.warnings;
+                status.last_error = None;
+            }
+            Err(error) => {
+                if status.state != ZoneState::Serving {
+                    status.state = ZoneState::Failed;
+                }
+                status.last_error = Some(error);
+            }
+        }
+    }
+}
+
+fn log_load(name: &str, result: &Result<Loaded, String>, milliseconds: u64) {
+    match result {
+        Ok(loaded) => {
+            info!(
+                zone = name,
+                serial = loaded.serial,
+                records = loaded.records,
+                names = loaded.names,
+                bytes = loaded.bytes,
+                milliseconds,
+                "zone loaded"
+            );
+            for warning in &loaded.warnings {
+                warn!(zone = name, "{warning}");
+            }
+        }
+        Err(message) => error!(zone = name, "zone refused: {message}"),
+    }
+}
+
+fn new_status(zone: &Zone) -> ZoneStatus {
+    ZoneStatus {
+        name: zone.name.clone(),
+        state: match zone.source {
+            ZoneSource::File(_) => ZoneState::Loading,
+            ZoneSource::Primaries(_) => ZoneState::NotLoaded,
+        },
+        serial: None,
+        records: 0,
+        names: 0,
+        bytes: 0,
+        loaded_at: None,
+        load_milliseconds: None,
+        file: file_of(zone),
+        warnings: Vec::new(),
+        last_error: None,
+    }
+}
+
+fn file_of(zone: &Zone) -> Option<String> {
+    match &zone.source {
+        ZoneSource::File(file) => Some(file.display().to_string()),
+        ZoneSource::Primaries(_) => None,
+    }
+}
+
+fn seconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A panic while a lock was held leaves data that are still whole: each update is made at once.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Fingerprint {
+    fn of(file: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(file)?;
+        Ok(Self {
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            size: metadata.len(),
+            inode: metadata.ino(),
+            includes: has_include(file)?,
+        })
+    }
+}
+
+/// Whether a line of the file begins with `$INCLUDE` (RFC 1035, section 5.1).
+fn has_include(file: &Path) -> io::Result<bool> {
+    let text = fs::read(file)?;
+    const DIRECTIVE: &[u8] = b"$INCLUDE";
+    Ok(text
+        .split(|octet| *octet == b'\n')
+        .any(|line| line.get(..DIRECTIVE.len()).is_some_and(|s| s.eq_ignore_ascii_case(DIRECTIVE))))
+}

@@ -1,0 +1,127 @@
+//! The status in Prometheus' text format, version 0.0.4.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use crate::{
+    control::{Hook, Status},
+    serve::mode_label,
+};
+
+/// Every figure of a status, as one exposition; each series carries the node's identity.
+pub fn exposition(status: &Status) -> String {
+    let mut page = Page { node: escape(&status.node.id), text: String::new() };
+    process(&mut page, status);
+    zones(&mut page, status);
+    queries(&mut page, status);
+    page.text
+}
+
+/// What is written so far.
+struct Page {
+    node: String,
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn series(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        let _ = write!(self.text, "{name}{{node=\"{}\"", self.node);
+        for (label, text) in labels {
+            let _ = write!(self.text, ",{label}=\"{}\"", escape(text));
+        }
+        let _ = writeln!(self.text, "}} {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help);
+        self.series(name, &[], value);
+    }
+}
+
+fn process(page: &mut Page, status: &Status) {
+    page.family("responder_info", "gauge", "The program that runs; always 1.");
+    page.series("responder_info", &[("version", &status.node.version)], 1);
+    let up = "Seconds since the daemon started.";
+    page.single("responder_uptime_seconds", "gauge", up, status.node.uptime);
+    let ready = "Whether the node answers.";
+    page.single("responder_ready", "gauge", ready, u64::from(status.node.ready));
+    let store = "Memory held by the store.";
+    page.single("responder_store_bytes", "gauge", store, status.store_bytes);
+    let plane = &status.data_plane;
+    let degraded = "Whether the kernel does less than was configured.";
+    let is_degraded = plane.degraded.is_some()
+        || plane.attachments.iter().any(|attachment| attachment.warning.is_some());
+    page.single("responder_degraded", "gauge", degraded, u64::from(is_degraded));
+    page.family("responder_attached", "gauge", "How each interface is served; always 1.");
+    for attachment in &plane.attachments {
+        let labels =
+            [("interface", attachment.interface.as_str()), ("mode", mode_label(attachment.mode))];
+        page.series("responder_attached", &labels, 1);
+    }
+}
+
+fn zones(page: &mut Page, status: &Status) {
+    page.family("responder_zone_state", "gauge", "What each zone is doing; always 1.");
+    for zone in &status.zones {
+        let labels = [("zone", zone.name.as_str()), ("state", zone.state.label())];
+        page.series("responder_zone_state", &labels, 1);
+    }
+    page.family("responder_zone_error", "gauge", "Whether the last load of the zone failed.");
+    for zone in &status.zones {
+        let failed = u64::from(zone.last_error.is_some());
+        page.series("responder_zone_error", &[("zone", &zone.name)], failed);
+    }
+    type Figure = fn(&crate::control::ZoneStatus) -> Option<u64>;
+    let figures: [(&str, &str, Figure); 5] = [
+        ("responder_zone_serial", "Serial served.", |zone| zone.serial.map(u64::from)),
+        ("responder_zone_records", "Records served.", |zone| zone.serial.map(|_| zone.records)),
+        ("responder_zone_names", "Names served.", |zone| zone.serial.map(|_| zone.names)),
+        ("responder_zone_bytes", "Octets in the store.", |zone| zone.serial.map(|_| zone.bytes)),
+        ("responder_zone_loaded_timestamp_seconds", "When the zone was loaded.", |zone| {
+            zone.loaded_at
+        }),
+    ];
+    for (name, help, figure) in figures {
+        page.family(name, "gauge", help);
+        for zone in &status.zones {
+            if let Some(value) = figure(zone) {
+                page.series(name, &[("zone", &zone.name)], value);
+            }
+        }
+    }
+}
+
+fn queries(page: &mut Page, status: &Status) {
+    let hooks = [("xdp", &status.data_plane.xdp), ("tc", &status.data_plane.tc)];
+    type Part = fn(&Hook) -> &BTreeMap<String, u64>;
+    let parts: [(&str, &str, &str, Part); 3] = [
+        ("responder_replies_total", "kind", "Replies sent by the kernel.", |hook| &hook.replies),
+        ("responder_passed_total", "reason", "Packets that a hook left to the next.", |hook| {
+            &hook.passed
+        }),
+        ("responder_dropped_total", "reason", "Packets that a hook dropped.", |hook| &hook.dropped),
+    ];
+    for (name, label, help, part) in parts {
+        page.family(name, "counter", help);
+        for (hook, counters) in hooks {
+            for (text, count) in part(counters) {
+                page.series(name, &[("hook", hook), (label, text)], *count);
+            }
+        }
+    }
+    let name = "responder_socket_events_total";
+    page.family(name, "counter", "Messages and connections of the daemon's sockets.");
+    for (transport, counters) in [("udp", &status.sockets.udp), ("tcp", &status.sockets.tcp)] {
+        for (event, count) in counters {
+            page.series(name, &[("transport", transport), ("event", event)], *count);
+        }
+    }
+}
+
+/// A label's value: backslash, quote and newline are escaped.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
