@@ -25,6 +25,7 @@ impl Running {
     }
 
     /// Its process id.
+    #[cfg(test)]
     pub fn id(&self) -> u32 {
         self.0.id()
     }

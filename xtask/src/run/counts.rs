@@ -31,10 +31,10 @@ impl Counts {
     /// # Errors
     /// When there are none in it.
     pub fn read(status: &Value) -> anyhow::Result<Self> {
-        let counters = &status["counters"];
+        let plane = &status["data-plane"];
         Ok(Self {
-            xdp: Hook::read(&counters["xdp"]).context("status has no counters.xdp")?,
-            tc: Hook::read(&counters["tc"]).context("status has no counters.tc")?,
+            xdp: Hook::read(&plane["xdp"]).context("status does not count what XDP does")?,
+            tc: Hook::read(&plane["tc"]).context("status does not count what tc does")?,
         })
     }
 
@@ -50,18 +50,15 @@ impl Counts {
 }
 
 impl Hook {
-    /// The label of a counter begins with what was done, unless a reply was sent.
-    fn read(counters: &Value) -> Option<Self> {
-        let mut hook = Self::default();
-        for (label, count) in counters.as_object()? {
-            let sum = match label.split('-').next() {
-                Some("pass") => &mut hook.passed,
-                Some("drop") => &mut hook.dropped,
-                _ => &mut hook.answered,
-            };
-            *sum += count.as_u64()?;
-        }
-        Some(hook)
+    fn read(hook: &Value) -> Option<Self> {
+        let sum = |reasons: &str| {
+            hook[reasons].as_object()?.values().map(Value::as_u64).sum::<Option<u64>>()
+        };
+        Some(Self {
+            answered: hook["answered"].as_u64()?,
+            passed: sum("passed")?,
+            dropped: sum("dropped")?,
+        })
     }
 
     fn since(&self, earlier: &Self) -> Self {
@@ -111,17 +108,23 @@ impl fmt::Display for Rates {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn labels_tell_what_was_done() {
-        let status = serde_json::json!({"counters": {
-            "xdp": {"positive": 3, "nxdomain": 2, "pass-no-room": 7, "drop-runt": 1},
-            "tc": {"referral": 7},
+    fn what_became_of_packets_is_summed_over_the_reasons() {
+        let status = json!({"data-plane": {
+            "xdp": {"answered": 5, "passed": {"no-room": 7, "notify": 1}, "dropped": {"runt": 1}},
+            "tc": {"answered": 7, "passed": {"notify": 1}, "dropped": {}},
         }});
         let counts = Counts::read(&status).expect("counters");
-        assert_eq!(counts.xdp, Hook { answered: 5, passed: 7, dropped: 1 });
-        assert_eq!(counts.tc, Hook { answered: 7, passed: 0, dropped: 0 });
-        assert!(Counts::read(&serde_json::json!({"counters": {"xdp": {}}})).is_err());
+        assert_eq!(counts.xdp, Hook { answered: 5, passed: 8, dropped: 1 });
+        assert_eq!(counts.tc, Hook { answered: 7, passed: 1, dropped: 0 });
+    }
+
+    #[test]
+    fn a_status_without_counters_is_not_a_status_of_zero() {
+        assert!(Counts::read(&json!({"data-plane": {"xdp": {"answered": 1}}})).is_err());
     }
 }

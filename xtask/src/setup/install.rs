@@ -37,11 +37,11 @@ for unit in nsd knot named; do
 done
 apt-get update -q
 apt-get install -y -q --no-install-recommends --no-remove "$@"
-if command -v systemctl >/dev/null; then
-    for unit in ${new:-}; do
-        [ ! -e "/lib/systemd/system/$unit.service" ] || systemctl disable --quiet "$unit" || :
-    done
-fi
+for unit in ${new:-}; do
+    [ -e "/lib/systemd/system/$unit.service" ] || continue
+    update-rc.d "$unit" disable || :
+    if command -v systemctl >/dev/null; then systemctl disable --quiet "$unit" || :; fi
+done
 "#;
 
 /// Installs Debian packages; nothing is done for none.

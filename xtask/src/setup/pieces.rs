@@ -106,6 +106,7 @@ pub fn all() -> Vec<Piece> {
         piece("Knot DNS", Test, || program("knotd"), Packages(&["knot"])),
         piece("BIND", Test, || program("named"), Packages(&["bind9"])),
         piece("kdig", Test, || program("kdig"), Packages(&["knot-dnsutils"])),
+        piece("kzonesign", Test, || program("kzonesign"), Packages(&["knot-dnssecutils"])),
         piece("kxdpgun", Test, || program("kxdpgun"), Packages(&["knot-dnsutils"])),
         piece("dnsperf", Test, || program("dnsperf"), Packages(&["dnsperf"])),
         piece("ldns-signzone", Test, || program("ldns-signzone"), Packages(&["ldnsutils"])),
