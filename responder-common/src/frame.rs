@@ -185,7 +185,8 @@ pub enum Checksum {
 pub fn reverse(s: &mut Scratch, length: u32, kind: Checksum) {
     let datagram = length + UDP;
     reverse_link(s);
-    let pseudo = if s.version.get() == 4 { reverse_ipv4(s, datagram) } else { reverse_ipv6(s, datagram) };
+    let pseudo =
+        if s.version.get() == 4 { reverse_ipv4(s, datagram) } else { reverse_ipv6(s, datagram) };
     const AT: usize = HEAD - UDP as usize;
     let [a, b, c, d] = [s.head[AT], s.head[AT + 1], s.head[AT + 2], s.head[AT + 3]];
     s.head[AT] = c;

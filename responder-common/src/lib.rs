@@ -14,18 +14,20 @@
 //! | [`locate`] | the zone by its longest matching apex, then down to the closest encloser |
 //! | [`plan`] | which fragments make the reply |
 //! | [`reply`] | how large it is, and writing it |
+//! | [`engine`] | the order of these steps |
 //! | [`verdict`] | what became of the query: the counter and its label |
 #![no_std]
 
 pub mod checksum;
+pub mod engine;
 pub mod frame;
 pub mod layout;
 pub mod locate;
 pub mod message;
 pub mod name;
 pub mod plan;
+pub mod platform;
 pub mod reply;
 pub mod scratch;
-pub mod platform;
 pub mod verdict;
 pub mod wire;

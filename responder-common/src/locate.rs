@@ -3,12 +3,11 @@
 //! RFC 1034, section 4.3.2; RFC 9499 for the terms.
 
 use crate::{
-    layout::{
-        Address, BUCKET_SLOTS, Bucket, Node, Snapshot, ZONE_SLOTS, ZoneSlot, node,
-    },
+    layout::{Address, BUCKET_SLOTS, Bucket, Node, Snapshot, ZONE_SLOTS, ZoneSlot, node},
     name::{absorb, keep},
     platform::Platform,
     scratch::{Scratch, word},
+    verdict::{Next, Verdict},
     wire::rtype,
 };
 
@@ -174,8 +173,10 @@ const WALK_STEPS: u32 = 1024;
 ///
 /// It ends at the name itself, at a delegation, at a DNAME above the name, or at the closest encloser.
 #[inline(always)]
-pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> bool {
-    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else { return false };
+pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
+    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else {
+        return Next::Stop(Verdict::Fault);
+    };
     let version = zone.version;
     let index = zone.index;
     let mask = zone.index_mask;
@@ -241,7 +242,7 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> bool {
         enter(s, depth + 1, mask);
         true
     });
-    true
+    Next::Continue
 }
 
 /// Sets the search up for the name of `depth` labels.

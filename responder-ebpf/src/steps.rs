@@ -2,6 +2,7 @@
 //! one leaves for the next is in the scratch memory.
 
 use responder_common::{
+    engine::Steps,
     locate, message, plan,
     platform::Platform,
     reply,
@@ -37,11 +38,7 @@ step!(
 step!(
     /// Walks to the node.
     responder_walk,
-    |kernel, s| if locate::walk(&kernel, s) {
-        Next::Continue.to_number()
-    } else {
-        Next::Stop(Verdict::Fault).to_number()
-    }
+    |kernel, s| locate::walk(&kernel, s).to_number()
 );
 step!(
     /// Plans what the node says.
@@ -54,36 +51,32 @@ step!(
     |kernel, s| reply::settle(&kernel, s)
 );
 
-/// Works out the reply to the query in the scratch memory. Its octets, or why there is none.
-#[inline(always)]
-pub fn respond() -> Result<u32, Verdict> {
-    match Next::from_number(responder_parse()) {
-        Next::Stop(verdict) => return Err(verdict),
-        Next::Continue => resolve()?,
-        _ => {}
-    }
-    Ok(responder_settle())
-}
+/// The steps, called as global functions.
+pub struct Global;
 
-/// From the question to a plan, link by link.
-#[inline(always)]
-fn resolve() -> Result<(), Verdict> {
-    match Next::from_number(responder_begin()) {
-        Next::Stop(verdict) => return Err(verdict),
-        Next::Continue => {}
-        _ => return Ok(()),
+impl Steps for Global {
+    #[inline(always)]
+    fn parse(&mut self) -> Next {
+        Next::from_number(responder_parse())
     }
-    let mut links = 0;
-    while links <= plan::LINKS_MAX {
-        if let Next::Stop(verdict) = Next::from_number(responder_walk()) {
-            return Err(verdict);
-        }
-        match Next::from_number(responder_plan()) {
-            Next::Stop(verdict) => return Err(verdict),
-            Next::Chase => {}
-            _ => return Ok(()),
-        }
-        links += 1;
+
+    #[inline(always)]
+    fn begin(&mut self) -> Next {
+        Next::from_number(responder_begin())
     }
-    Ok(())
+
+    #[inline(always)]
+    fn walk(&mut self) -> Next {
+        Next::from_number(responder_walk())
+    }
+
+    #[inline(always)]
+    fn plan(&mut self) -> Next {
+        Next::from_number(responder_plan())
+    }
+
+    #[inline(always)]
+    fn settle(&mut self) -> u32 {
+        responder_settle()
+    }
 }

@@ -7,6 +7,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use responder_common::{
+    engine,
     frame::{self, Checksum, Frame, HEADERS_MAX},
     platform::Platform,
     reply::{self, Body, Sink},
@@ -39,7 +40,7 @@ fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
     frame::query(&Received(ctx), kernel.root(), s)?;
     load(ctx, s)?;
     let kind = if frame::is_partial(s) { Checksum::Pseudo } else { Checksum::Full };
-    let length = steps::respond()?;
+    let length = engine::respond(&mut steps::Global)?;
     let head = s.head_length.get();
     // SAFETY: a helper on the program's own context.
     if unsafe { bpf_skb_change_tail(ctx.skb.skb, head + length, 0) } != 0 {

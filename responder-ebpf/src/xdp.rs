@@ -5,7 +5,9 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use responder_common::{
+    engine,
     frame::{self, Checksum, Frame, HEADERS_MAX},
+    platform::Platform,
     reply::{self, Body, Sink},
     scratch::{HEAD, OPT_MAX, QUERY_MAX, Scratch},
     verdict::Verdict,
@@ -29,9 +31,9 @@ pub fn answer(ctx: &XdpContext) -> Verdict {
 fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
     let kernel = Kernel::new().ok_or(Verdict::Fault)?;
     let s = scratch().ok_or(Verdict::Fault)?;
-    frame::query(&Received(ctx), responder_common::platform::Platform::root(&kernel), s)?;
+    frame::query(&Received(ctx), kernel.root(), s)?;
     load(ctx, s)?;
-    let length = steps::respond()?;
+    let length = engine::respond(&mut steps::Global)?;
     let grown = grow(ctx, s, length)?;
     // From here on the frame is not what came: what fails is dropped, never passed on.
     let head = s.head_length.get();

@@ -5,7 +5,17 @@
 
 use std::sync::Arc;
 
-use crate::store::Store;
+use responder_common::{
+    engine::{self, Steps},
+    locate, message, plan,
+    platform::Platform,
+    reply::{self, Body, Sink},
+    scratch::{OPT_MAX, QUERY_MAX, Scratch},
+    verdict::{Action, Next, Verdict},
+};
+use zerocopy::FromZeros;
+
+use crate::store::{Reader, Store};
 
 /// How a query reached us: it decides how large a reply may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +40,111 @@ pub enum Outcome {
 /// One thread's way into the engine: the shared store and scratch memory of its own.
 pub struct Answerer {
     store: Arc<Store>,
+    reader: Reader,
+    scratch: Box<Scratch>,
 }
 
 impl Answerer {
     /// An answerer over a store.
     pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+        let reader = store.reader();
+        let scratch = Box::new(Scratch::new_zeroed());
+        Self { store, reader, scratch }
     }
 
     /// Answers one message; `reply` is cleared first and holds the whole reply afterwards.
     pub fn answer(&mut self, query: &[u8], transport: Transport, reply: &mut Vec<u8>) -> Outcome {
-        let _ = (query, transport, &self.store);
+        match self.verdict(query, transport, reply).action() {
+            Action::Reply => Outcome::Reply,
+            Action::Pass => Outcome::Pass,
+            Action::Drop => Outcome::Drop,
+        }
+    }
+
+    /// The same, with the engine's own word for what the reply is.
+    pub fn verdict(&mut self, query: &[u8], transport: Transport, reply: &mut Vec<u8>) -> Verdict {
         reply.clear();
-        Outcome::Drop
+        if query.len() > QUERY_MAX {
+            return Verdict::Oversize;
+        }
+        let _reading = self.reader.begin();
+        let s = &mut *self.scratch;
+        s.message[..query.len()].copy_from_slice(query);
+        s.query_length.set(query.len() as u32);
+        let store = &*self.store;
+        let ceiling = match transport {
+            Transport::Udp => u32::from(store.root().udp_size),
+            Transport::Tcp => u32::from(u16::MAX),
+        };
+        let mut steps = Plain { store, s, ceiling, stream: transport == Transport::Tcp };
+        let length = match engine::respond(&mut steps) {
+            Ok(length) => length as usize,
+            Err(verdict) => return verdict,
+        };
+        let s = &mut *self.scratch;
+        reply.resize(length, 0);
+        if !reply::write(store, s, &mut Buffer(reply)) {
+            reply.clear();
+            return Verdict::Torn;
+        }
+        let question_end = s.question_end.get() as usize;
+        reply[..question_end].copy_from_slice(&s.message[..question_end]);
+        Verdict::from_number(s.verdict.get())
+    }
+}
+
+/// The steps, called plainly.
+struct Plain<'a> {
+    store: &'a Store,
+    s: &'a mut Scratch,
+    ceiling: u32,
+    stream: bool,
+}
+
+impl Steps for Plain<'_> {
+    fn parse(&mut self) -> Next {
+        message::parse(self.store, self.s, self.ceiling, self.stream)
+    }
+
+    fn begin(&mut self) -> Next {
+        plan::begin(self.store, self.s)
+    }
+
+    fn walk(&mut self) -> Next {
+        locate::walk(self.store, self.s)
+    }
+
+    fn plan(&mut self) -> Next {
+        plan::plan(self.store, self.s)
+    }
+
+    fn settle(&mut self) -> u32 {
+        reply::settle(self.store, self.s)
+    }
+}
+
+/// A reply in a buffer.
+struct Buffer<'a>(&'a mut [u8]);
+
+impl Buffer<'_> {
+    fn put(&mut self, offset: u32, octets: &[u8]) -> bool {
+        let start = offset as usize;
+        let Some(place) = self.0.get_mut(start..start + octets.len()) else { return false };
+        place.copy_from_slice(octets);
+        true
+    }
+}
+
+impl Sink for Buffer<'_> {
+    fn copy(&mut self, offset: u32, body: &Body, length: u16) -> bool {
+        self.put(offset, &body.0[..usize::from(length)])
+    }
+
+    fn number(&mut self, offset: u32, value: u16) -> bool {
+        self.put(offset, &value.to_be_bytes())
+    }
+
+    fn opt(&mut self, offset: u32, opt: &[u8; OPT_MAX], length: u32) -> bool {
+        self.put(offset, &opt[..length as usize])
     }
 }

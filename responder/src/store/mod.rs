@@ -1,6 +1,35 @@
 //! The store: the memory from which both the kernel and the daemon answer.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`memory`] | segments: BPF maps seen as memory, or a process's own |
+//! | [`space`] | which stretches of the segments are in use, and by whom |
+//! | [`publish`] | the zone table: a zone comes, changes and goes by one store |
+//! | [`readers`] | when what was taken out of service may be used again |
 
-use std::io;
+pub mod memory;
+mod publish;
+mod readers;
+mod space;
+
+use std::{
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use responder_common::{
+    layout::{ADDRESSES_MAX, Address, LAYOUT_VERSION, NSID_MAX, Root},
+    name::HashKey,
+    platform::Platform,
+};
+use zerocopy::{FromBytes, Immutable};
+
+use self::{
+    memory::{Backing, Memory, OwnMemory},
+    readers::Readers,
+};
+pub use self::{publish::Directory, readers::Reader, space::Space};
 
 /// Options that every reply depends on.
 #[derive(Debug, Clone)]
@@ -12,7 +41,17 @@ pub struct StoreOptions {
 }
 
 /// The store.
-pub struct Store {}
+pub struct Store {
+    memory: Memory,
+    readers: Readers,
+    writer: Mutex<Writer>,
+}
+
+/// What only the one writer touches.
+pub struct Writer {
+    space: space::Spaces,
+    directory: Directory,
+}
 
 impl Store {
     /// A store in ordinary memory, for `xdp.mode = "off"`, the CLI and tests.
@@ -20,18 +59,137 @@ impl Store {
     /// # Errors
     /// When the memory cannot be had.
     pub fn in_memory(options: &StoreOptions) -> io::Result<Self> {
-        let _ = options;
-        Ok(Self {})
+        Self::over(Box::new(OwnMemory), options)
     }
 
-    /// Takes a zone out of service; what it held is freed.
-    pub fn remove_zone(&self, name: &str) -> bool {
-        let _ = name;
-        false
+    /// A store over segments from elsewhere: the maps that the kernel programs read.
+    ///
+    /// # Errors
+    /// When the memory cannot be had.
+    pub fn over(backing: Box<dyn Backing>, options: &StoreOptions) -> io::Result<Self> {
+        let memory = Memory::new(backing)?;
+        let root = memory.root_mut();
+        let identity = options.id.as_bytes();
+        let length = identity.len().min(NSID_MAX);
+        // SAFETY: no reader knows the root before `layout` is written, last.
+        unsafe {
+            (*root).udp_size = options.udp_size;
+            (*root).port = 53;
+            (*root).seed = random()?;
+            (*root).multiplier = random()? | 1;
+            (*root).nsid_length = length as u32;
+            (&mut (*root).nsid)[..length].copy_from_slice(&identity[..length]);
+            (*root).layout = LAYOUT_VERSION;
+        }
+        Ok(Self {
+            memory,
+            readers: Readers::default(),
+            writer: Mutex::new(Writer {
+                space: space::Spaces::default(),
+                directory: Directory::default(),
+            }),
+        })
+    }
+
+    /// Tells the packet path which destinations are ours. Without any, every address is.
+    ///
+    /// # Errors
+    /// More addresses of a family than the packet path has room for.
+    pub fn set_service(&self, addresses: &[IpAddr], port: u16) -> io::Result<()> {
+        let root = self.memory.root_mut();
+        let mut four = Vec::new();
+        let mut six = Vec::new();
+        for address in addresses {
+            match address {
+                IpAddr::V4(address) => four.push(u32::from_ne_bytes(address.octets())),
+                IpAddr::V6(address) => {
+                    let octets = address.octets();
+                    let half = |at: usize| {
+                        u64::from_ne_bytes(octets[at..at + 8].try_into().expect("eight octets"))
+                    };
+                    six.push([half(0), half(8)]);
+                }
+            }
+        }
+        if four.len() > ADDRESSES_MAX || six.len() > ADDRESSES_MAX {
+            return Err(io::Error::other(format!(
+                "more than {ADDRESSES_MAX} listen addresses of one family"
+            )));
+        }
+        // SAFETY: set before the programs are attached; a reader sees an old or a new number.
+        unsafe {
+            (*root).port = port;
+            (&mut (*root).addresses4)[..four.len()].copy_from_slice(&four);
+            (&mut (*root).addresses6)[..six.len()].copy_from_slice(&six);
+            (*root).addresses4_length = four.len() as u32;
+            (*root).addresses6_length = six.len() as u32;
+        }
+        Ok(())
+    }
+
+    /// The secrets of the name hash.
+    pub fn hash_key(&self) -> HashKey {
+        let root = self.memory.root();
+        HashKey { seed: root.seed, multiplier: root.multiplier }
     }
 
     /// Memory held by the store, in octets.
     pub fn bytes(&self) -> u64 {
-        0
+        self.memory.bytes()
+    }
+
+    /// A reader's registration: what it may still see is not used again while it reads.
+    pub fn reader(self: &Arc<Self>) -> Reader {
+        self.readers.register()
+    }
+
+    /// New space for a zone's next version.
+    pub fn space(&self) -> Space<'_> {
+        Space::new(self)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Waits until no reader can still see what was taken out of the zone table before the call.
+    fn grace(&self) {
+        self.readers.wait();
+        self.memory.wait();
+    }
+}
+
+// SAFETY: `Memory::object` checks bounds; published words change by single stores only, and space is not
+// reused while a registered reader may see it.
+unsafe impl Platform for Store {
+    #[inline(always)]
+    fn root(&self) -> &Root {
+        self.memory.root()
+    }
+
+    #[inline(always)]
+    fn object<T: FromBytes + Immutable>(&self, address: Address) -> Option<&T> {
+        self.memory.object(address)
+    }
+
+    #[inline(always)]
+    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, mut step: F) {
+        for index in 0..times {
+            if !step(index) {
+                break;
+            }
+        }
+    }
+}
+
+/// A secret from the kernel.
+fn random() -> io::Result<u64> {
+    let mut octets = [0_u8; 8];
+    // SAFETY: the buffer has as many octets as are asked for.
+    let got = unsafe { libc::getrandom(octets.as_mut_ptr().cast(), octets.len(), 0) };
+    if got == octets.len() as isize {
+        Ok(u64::from_ne_bytes(octets))
+    } else {
+        Err(io::Error::last_os_error())
     }
 }

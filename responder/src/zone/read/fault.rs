@@ -22,6 +22,10 @@ const PLAIN: &[(&str, &str)] = &[
     ("missing last owner", "the first record must begin with its owner"),
     ("unexpected end of entry", "the entry ends too early: something is missing"),
     ("short buffer", "the entry ends too early: something is missing"),
+    (
+        "this implementation does not allow escape sequences in alpn",
+        "escapes in alpn are not read; write TYPEnnn \\# LENGTH HEX (RFC 3597, section 5)",
+    ),
     ("trailing tokens", "there is more than the record takes"),
     ("unbalanced parens", "a parenthesis is closed that was never opened"),
     ("bad name", "this is not a domain name (labels to 63 octets, names to 255)"),
@@ -34,19 +38,26 @@ const PLAIN: &[(&str, &str)] = &[
 
 /// Says of one entry's fault where it is and what is wrong.
 pub fn refusal(fault: &Fault, text: &[u8], place: Place) -> Refusal {
+    let last = memchr::memchr_iter(b'\n', text).count().saturating_sub(1);
+    let at = |lines: usize| place.line + lines.min(last) as u64;
+    if fault.column == 0 && fault.lines_before > 0 && fault.message.starts_with("bad symbol") {
+        let message = "a quoted string must end on its line; a line feed in it is \\010";
+        return Refusal::at(at(fault.lines_before - 1), message);
+    }
     let plain = PLAIN.iter().find(|(theirs, _)| fault.message.starts_with(theirs));
     let message = plain.map_or(fault.message.as_str(), |(_, ours)| ours);
-    // A missing word is noticed on the line after.
-    let lines = memchr::memchr_iter(b'\n', text).count().saturating_sub(1);
-    let line = place.line + fault.lines_before.min(lines) as u64;
+    // A missing word is noticed only on the line after, where nothing is near.
     match near(fault, text) {
-        Some(word) => Refusal::at(line, format!("near \"{word}\": {message}")),
-        None => Refusal::at(line, message),
+        Some(word) => Refusal::at(at(fault.lines_before), format!("near \"{word}\": {message}")),
+        None => Refusal::at(at(fault.lines_before), message),
     }
 }
 
 /// The word at which a fault was noticed, cut short where it is long.
 fn near(fault: &Fault, text: &[u8]) -> Option<String> {
+    if let Some(directive) = fault.message.strip_prefix("unknown control: ") {
+        return Some(directive.to_owned());
+    }
     let line = text.split_inclusive(|&octet| octet == b'\n').nth(fault.lines_before)?;
     let words = words(line);
     let word = words.iter().find(|word| (word.start..=word.end).contains(&fault.column))?;

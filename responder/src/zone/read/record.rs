@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use domain::{
     base::{
-        ParsedName, iana::Rtype, name::ToName, rdata::ComposeRecordData, rdata::ParseRecordData,
+        ParsedName, RecordData, iana::Rtype, name::ToName, rdata::ComposeRecordData,
+        rdata::ParseRecordData,
     },
     dep::octseq::Parser,
     rdata::ZoneRecordData,
@@ -56,6 +57,9 @@ impl<'a> Records<'a> {
         let mut ttl = record.ttl().as_secs();
         inherited.last_ttl = Some(ttl);
         let owner = inherited.owner.as_slice();
+        if !is_name(owner) {
+            return refuse(EMPTY_LABEL.to_owned());
+        }
         if !is_at_or_below(owner, self.apex) {
             self.outside.get_or_insert_with(|| (owner.to_vec(), place, 0)).2 += 1;
             return Ok(());
@@ -66,6 +70,9 @@ impl<'a> Records<'a> {
         }
         self.rdata.clear();
         let Ok(()) = record.data().compose_rdata(&mut self.rdata);
+        if has_empty_label(record.data(), &self.rdata) {
+            return refuse(EMPTY_LABEL.to_owned());
+        }
         let mut rtype = record.rtype().to_int();
         if let Some(alike) = alike {
             rtype = alike.finish(&mut self.rdata);
@@ -131,6 +138,31 @@ fn is_at_or_below(owner: &[u8], apex: &[u8]) -> bool {
         at += 1 + usize::from(owner[at]);
     }
     at == start
+}
+
+/// `domain` 0.12 lets names such as `a..b` pass, which no name on the wire can say.
+const EMPTY_LABEL: &str = "a name has an empty label (two dots in a row)";
+
+/// Whether octets are one uncompressed name and nothing more, given that each label was scanned.
+fn is_name(wire: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(&length @ 1..) = wire.get(at) {
+        at += 1 + usize::from(length);
+    }
+    at + 1 == wire.len()
+}
+
+/// Whether a name in scanned record data has an empty label.
+fn has_empty_label<N>(data: &ZoneRecordData<bytes::Bytes, N>, rdata: &[u8]) -> bool {
+    use ZoneRecordData as Data;
+
+    match data {
+        Data::Ns(_) | Data::Cname(_) | Data::Dname(_) | Data::Ptr(_) => !is_name(rdata),
+        // Most records of a large zone are of these types, and have no name in them.
+        Data::A(_) | Data::Aaaa(_) | Data::Ds(_) | Data::Nsec3(_) | Data::Txt(_) => false,
+        Data::Unknown(_) => false,
+        _ => !is_well_formed(RecordData::rtype(data), rdata),
+    }
 }
 
 /// Whether octets given in the form of RFC 3597 are what their type wants, when we know the type.

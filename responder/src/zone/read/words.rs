@@ -73,13 +73,17 @@ pub fn is_indented(entry: &[u8]) -> bool {
 }
 
 /// The offset after the quote that closes the string whose content begins at `at`.
+///
+/// A line feed ends the string too: `domain` will refuse it, as BIND does, and a quote that was
+/// forgotten does not swallow the rest of the file.
 fn quote_end(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at += memchr::memchr2(b'"', b'\\', text.get(at..)?)?;
-        if text[at] == b'"' {
-            return Some(at + 1);
+        at += memchr::memchr3(b'"', b'\n', b'\\', text.get(at..)?)?;
+        match text[at] {
+            b'"' => return Some(at + 1),
+            b'\n' => return Some(at),
+            _ => at += 2,
         }
-        at += 2;
     }
 }
 
@@ -101,11 +105,12 @@ mod tests {
         for (text, end) in [
             ("a A 1\nb", Ok(6)),
             ("a ( ; ) \"\n ) 1\nb", Ok(15)),
-            ("a \"(\n\\\"\" 1\nb", Ok(11)),
+            ("a \"( \\\"\" 1\nb", Ok(11)),
             ("a \\( \\\" 1\nb", Ok(10)),
             ("a )) 1\nb", Ok(7)),
             ("a ( 1\nb", Err(Open::Parenthesis)),
-            ("a \"1\nb", Err(Open::Quote)),
+            ("a \"1\nb", Ok(5)),
+            ("a \"1", Err(Open::Quote)),
             ("a \"1\\", Err(Open::Quote)),
             ("a ; 1", Err(Open::Line)),
             ("a \\", Err(Open::Line)),

@@ -1,0 +1,58 @@
+//! The order of the steps: from a query in the scratch memory to a settled reply.
+
+use crate::{
+    plan::LINKS_MAX,
+    verdict::{Next, Verdict},
+};
+
+/// The engine's steps, as whoever runs them calls them: plainly on the host, as functions that the
+/// verifier looks at once each in the kernel.
+pub trait Steps {
+    /// [`crate::message::parse`].
+    fn parse(&mut self) -> Next;
+    /// [`crate::plan::begin`].
+    fn begin(&mut self) -> Next;
+    /// [`crate::locate::walk`].
+    fn walk(&mut self) -> Next;
+    /// [`crate::plan::plan`].
+    fn plan(&mut self) -> Next;
+    /// [`crate::reply::settle`].
+    fn settle(&mut self) -> u32;
+}
+
+/// Works out the reply to the query in the scratch memory. Returns its octets; writing it is next.
+///
+/// # Errors
+/// Why there is no reply from here.
+#[inline(always)]
+pub fn respond<S: Steps>(steps: &mut S) -> Result<u32, Verdict> {
+    match steps.parse() {
+        Next::Stop(verdict) => return Err(verdict),
+        Next::Continue => resolve(steps)?,
+        _ => {}
+    }
+    Ok(steps.settle())
+}
+
+/// From the question to a plan, alias by alias.
+#[inline(always)]
+fn resolve<S: Steps>(steps: &mut S) -> Result<(), Verdict> {
+    match steps.begin() {
+        Next::Stop(verdict) => return Err(verdict),
+        Next::Continue => {}
+        _ => return Ok(()),
+    }
+    let mut links = 0;
+    while links <= LINKS_MAX {
+        if let Next::Stop(verdict) = steps.walk() {
+            return Err(verdict);
+        }
+        match steps.plan() {
+            Next::Stop(verdict) => return Err(verdict),
+            Next::Chase => {}
+            _ => return Ok(()),
+        }
+        links += 1;
+    }
+    Ok(())
+}

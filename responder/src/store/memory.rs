@@ -1,0 +1,147 @@
+//! Segments as memory.
+
+use std::{
+    io,
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
+};
+
+use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use responder_common::layout::{
+    Address, Root, SEGMENT_BYTES, SEGMENT_SLACK, SEGMENTS_MAX, UNIT, UNIT_BITS,
+};
+use zerocopy::{FromBytes, Immutable};
+
+/// Where segments come from.
+pub trait Backing: Send + Sync {
+    /// The memory of the root, zeroed.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn root(&self) -> io::Result<MmapRaw>;
+
+    /// The memory of a segment, zeroed, seen by the kernel programs from now on.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn segment(&self, number: u32) -> io::Result<MmapRaw>;
+
+    /// Waits until every run of a kernel program that had begun before has ended.
+    fn wait(&self);
+}
+
+/// The process's own memory: no kernel program looks at it.
+pub struct OwnMemory;
+
+impl Backing for OwnMemory {
+    fn root(&self) -> io::Result<MmapRaw> {
+        own(size_of::<Root>())
+    }
+
+    fn segment(&self, _: u32) -> io::Result<MmapRaw> {
+        own((SEGMENT_BYTES + SEGMENT_SLACK) as usize)
+    }
+
+    fn wait(&self) {}
+}
+
+/// Anonymous memory, committed page by page as it is touched.
+fn own(length: usize) -> io::Result<MmapRaw> {
+    let memory: MmapMut = MmapOptions::new().len(length).map_anon()?;
+    Ok(memory.into())
+}
+
+/// The store's memory: a root and a growing row of segments.
+pub struct Memory {
+    backing: Box<dyn Backing>,
+    root: MmapRaw,
+    starts: Box<[AtomicPtr<u8>]>,
+    count: AtomicU32,
+    segments: std::sync::Mutex<Vec<MmapRaw>>,
+}
+
+impl Memory {
+    /// Memory with a root and no segment.
+    pub fn new(backing: Box<dyn Backing>) -> io::Result<Self> {
+        let root = backing.root()?;
+        assert!(root.len() >= size_of::<Root>(), "the root's memory holds a root");
+        let starts = (0..SEGMENTS_MAX).map(|_| AtomicPtr::default()).collect();
+        Ok(Self { backing, root, starts, count: AtomicU32::new(0), segments: Default::default() })
+    }
+
+    /// The root.
+    #[inline(always)]
+    pub fn root(&self) -> &Root {
+        // SAFETY: the mapping holds a root, zeroed or filled, for as long as `self` lives; what changes in
+        // it after the start changes by single aligned stores.
+        unsafe { &*self.root.as_ptr().cast::<Root>() }
+    }
+
+    /// The root, for the writer.
+    pub fn root_mut(&self) -> *mut Root {
+        self.root.as_mut_ptr().cast()
+    }
+
+    /// The object at an address, or nothing where no segment is.
+    #[inline(always)]
+    pub fn object<T: FromBytes + Immutable>(&self, address: Address) -> Option<&T> {
+        const { assert!(size_of::<T>() as u64 <= SEGMENT_SLACK && align_of::<T>() <= 8) };
+        let start = self.starts.get((address >> UNIT_BITS) as usize)?.load(Ordering::Acquire);
+        if start.is_null() {
+            return None;
+        }
+        let offset = u64::from(address) % (1 << UNIT_BITS) * UNIT;
+        // SAFETY: the segment is mapped for as long as `self` lives, and the slack behind its last unit
+        // holds the largest object.
+        Some(unsafe { &*start.add(offset as usize).cast::<T>() })
+    }
+
+    /// Adds segments at the end; the number of the first.
+    pub fn grow(&self, count: u32) -> io::Result<u32> {
+        let first = self.count.load(Ordering::Relaxed);
+        if first + count > SEGMENTS_MAX {
+            return Err(io::Error::other(format!(
+                "the store is full: it has {SEGMENTS_MAX} segments of {} MiB",
+                SEGMENT_BYTES >> 20
+            )));
+        }
+        for number in first..first + count {
+            let segment = self.backing.segment(number)?;
+            self.starts[number as usize].store(segment.as_mut_ptr(), Ordering::Release);
+            self.segments.lock().expect("no panic under this lock").push(segment);
+            self.count.store(number + 1, Ordering::Relaxed);
+        }
+        Ok(first)
+    }
+
+    /// Writes octets to space that no reader knows yet.
+    ///
+    /// # Panics
+    /// Beyond the last segment, or across a segment's end.
+    pub fn write(&self, address: Address, octets: &[u8]) {
+        let offset = (u64::from(address) % (1 << UNIT_BITS) * UNIT) as usize;
+        let to = self.starts[(address >> UNIT_BITS) as usize].load(Ordering::Relaxed);
+        assert!(!to.is_null() && offset + octets.len() <= SEGMENT_BYTES as usize);
+        // SAFETY: in bounds, as was just checked; the space belongs to the caller, the only writer.
+        unsafe { to.add(offset).copy_from_nonoverlapping(octets.as_ptr(), octets.len()) };
+    }
+
+    /// Stores one aligned word so that readers see it after all that was written before.
+    pub fn store_word(&self, address: Address, word: u64) {
+        let offset = (u64::from(address) % (1 << UNIT_BITS) * UNIT) as usize;
+        let to = self.starts[(address >> UNIT_BITS) as usize].load(Ordering::Relaxed);
+        assert!(!to.is_null());
+        // SAFETY: in bounds and aligned to eight octets; atomic, because readers run.
+        unsafe { std::sync::atomic::AtomicU64::from_ptr(to.add(offset).cast()) }
+            .store(word, Ordering::Release);
+    }
+
+    /// Octets of all segments and the root.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.count.load(Ordering::Relaxed)) * SEGMENT_BYTES + size_of::<Root>() as u64
+    }
+
+    /// Waits for the kernel's readers.
+    pub fn wait(&self) {
+        self.backing.wait();
+    }
+}

@@ -1,0 +1,321 @@
+//! One or more records, compiled to the octets of a reply.
+//!
+//! Names are compressed as far as RFC 3597, section 4, allows: owners always, names in the data of the
+//! types of RFC 1035 only. A pointer's target is one of the bases of [`patch`], so that a fragment is
+//! right wherever it stands and for whatever name selects it.
+
+use std::io;
+
+use responder_common::{
+    checksum,
+    layout::{Address, Extent, Fragment, patch},
+    wire::{self, class, rtype},
+};
+use zerocopy::IntoBytes;
+
+use crate::store::Space;
+
+/// Where a name can be pointed at: a base of [`patch`] and the distance from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// One of [`patch`]'s bases.
+    pub base: u16,
+    /// Octets behind the base.
+    pub distance: u16,
+}
+
+impl Place {
+    /// The current name.
+    pub const OWNER: Self = Self { base: patch::OWNER, distance: 0 };
+    /// The node's name.
+    pub const NODE: Self = Self { base: patch::NODE, distance: 0 };
+    /// The apex.
+    pub const APEX: Self = Self { base: patch::APEX, distance: 0 };
+}
+
+/// Names that stand in the message before the fragment, in wire form.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The apex: part of every current name.
+    pub apex: &'a [u8],
+    /// A name at or below the apex that is part of every current name which selects the fragment.
+    pub node: &'a [u8],
+    /// Names in the anchored fragment before this one, and where they are.
+    pub anchored: &'a [(Vec<u8>, Place)],
+}
+
+/// A fragment in the making.
+pub struct Builder<'a> {
+    around: Surroundings<'a>,
+    octets: Vec<u8>,
+    patches: Vec<u16>,
+    records: usize,
+    plain: Option<Extent>,
+    /// Names written out in this fragment, and where.
+    written: Vec<(Vec<u8>, u16)>,
+}
+
+/// A finished fragment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Built {
+    head: [u16; 8],
+    patches: Vec<u16>,
+    octets: Vec<u8>,
+}
+
+/// A fragment is larger than a message can be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl<'a> Builder<'a> {
+    /// An empty fragment.
+    pub fn new(around: Surroundings<'a>) -> Self {
+        Self {
+            around,
+            octets: Vec::new(),
+            patches: Vec::new(),
+            records: 0,
+            plain: None,
+            written: Vec::new(),
+        }
+    }
+
+    /// Adds a record. `rdata` is in uncompressed wire form.
+    pub fn record(&mut self, owner: Place, kind: u16, ttl: u32, rdata: &[u8]) {
+        self.point(owner);
+        self.octets.extend_from_slice(&kind.to_be_bytes());
+        self.octets.extend_from_slice(&class::IN.to_be_bytes());
+        self.octets.extend_from_slice(&ttl.to_be_bytes());
+        let length_at = self.octets.len();
+        self.octets.extend_from_slice(&[0, 0]);
+        match names_in(kind) {
+            Some((before, names)) if rdata.len() >= before => {
+                self.octets.extend_from_slice(&rdata[..before]);
+                let mut rest = &rdata[before..];
+                for _ in 0..names {
+                    let (name, behind) = rest.split_at(name_length(rest));
+                    self.name(name);
+                    rest = behind;
+                }
+                self.octets.extend_from_slice(rest);
+            }
+            _ => self.octets.extend_from_slice(rdata),
+        }
+        let length = (self.octets.len() - length_at - 2) as u16;
+        self.octets[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
+        self.records += 1;
+    }
+
+    /// What comes after this is for clients with DO only.
+    pub fn signatures_follow(&mut self) {
+        self.plain = Some(self.extent());
+    }
+
+    /// Where a later fragment may point at to name `name`, if it stands in this one or before it.
+    pub fn place_of(&self, name: &[u8]) -> Option<Place> {
+        if let Some(place) = self.known(name) {
+            return Some(place);
+        }
+        let written = self.written.iter().find(|(written, _)| written == name)?;
+        Some(Place { base: patch::ANCHOR, distance: written.1 })
+    }
+
+    /// The finished fragment.
+    ///
+    /// # Errors
+    /// When it is larger than a message can be.
+    pub fn finish(self) -> Result<Built, TooLarge> {
+        // Header, longest question and OPT have their place in the same 65,535 octets.
+        if self.octets.len() > usize::from(u16::MAX) - 512 {
+            return Err(TooLarge);
+        }
+        let signed = self.extent();
+        let plain = self.plain.unwrap_or(signed);
+        let head = [
+            plain.length,
+            plain.sum,
+            plain.records,
+            plain.patches,
+            signed.length,
+            signed.sum,
+            signed.records,
+            signed.patches,
+        ];
+        Ok(Built { head, patches: self.patches, octets: self.octets })
+    }
+
+    fn extent(&self) -> Extent {
+        Extent {
+            length: self.octets.len() as u16,
+            sum: checksum::of(&self.octets),
+            records: self.records as u16,
+            patches: self.patches.len() as u16,
+        }
+    }
+
+    /// Writes a compression pointer.
+    fn point(&mut self, to: Place) {
+        let at = self.octets.len() as u16;
+        self.patches.push(patch::new(to.base, at));
+        self.octets.extend_from_slice(&(wire::POINTER | to.distance).to_be_bytes());
+    }
+
+    /// Whether a pointer may stand here at all.
+    fn can_point(&self, room: usize) -> bool {
+        self.octets.len() + room <= usize::from(patch::OFFSET_MAX)
+    }
+
+    /// Writes a name, compressed as far as it can be.
+    fn name(&mut self, name: &[u8]) {
+        let mut rest = name;
+        while rest.len() > 1 {
+            let target = self.known(rest).or_else(|| {
+                let written = self.written.iter().find(|(written, _)| written == rest)?;
+                Some(Place { base: patch::FRAGMENT, distance: written.1 })
+            });
+            if let Some(target) = target
+                && self.can_point(0)
+            {
+                self.point(target);
+                return;
+            }
+            if self.can_point(0) {
+                self.written.push((rest.to_vec(), self.octets.len() as u16));
+            }
+            let (label, behind) = rest.split_at(usize::from(rest[0]) + 1);
+            self.octets.extend_from_slice(label);
+            rest = behind;
+        }
+        self.octets.push(0);
+    }
+
+    /// Where the name stands in front of this fragment, if it does.
+    fn known(&self, name: &[u8]) -> Option<Place> {
+        if name.len() <= 1 {
+            return None;
+        }
+        let around = &self.around;
+        if let Some(distance) = distance(around.apex, name) {
+            return Some(Place { base: patch::APEX, distance });
+        }
+        if let Some(distance) = distance(around.node, name) {
+            return Some(Place { base: patch::NODE, distance });
+        }
+        around.anchored.iter().find(|(anchored, _)| anchored == name).map(|(_, place)| *place)
+    }
+}
+
+impl Built {
+    /// Octets that it takes in the store.
+    pub fn stored_length(&self) -> u64 {
+        (size_of::<Fragment>() + self.patches.len().div_ceil(4) * 8 + self.octets.len()) as u64
+    }
+
+    /// Writes it to space that was taken.
+    pub fn write(&self, space: &Space<'_>, at: Address) {
+        let mut image = Vec::with_capacity(self.stored_length() as usize);
+        image.extend_from_slice(self.head.as_bytes());
+        for patch in &self.patches {
+            image.extend_from_slice(&patch.to_le_bytes());
+        }
+        image.resize(size_of::<Fragment>() + self.patches.len().div_ceil(4) * 8, 0);
+        image.extend_from_slice(&self.octets);
+        space.write(at, &image);
+    }
+
+    /// Takes space for it alone and writes it there.
+    ///
+    /// # Errors
+    /// When the store is full.
+    pub fn store(&self, space: &mut Space<'_>) -> io::Result<Address> {
+        let at = space.take(self.stored_length(), 64)?;
+        self.write(space, at);
+        Ok(at)
+    }
+}
+
+/// How far `name` begins behind the start of `whole`, if it is a suffix of it, letters' case aside.
+fn distance(whole: &[u8], name: &[u8]) -> Option<u16> {
+    let start = whole.len().checked_sub(name.len())?;
+    if !whole[start..].eq_ignore_ascii_case(name) {
+        return None;
+    }
+    // The same octets may begin inside a label.
+    let mut at = 0;
+    while at < start {
+        at += usize::from(whole[at]) + 1;
+    }
+    (at == start).then_some(start as u16)
+}
+
+/// Octets of the wire name at the front of `octets`.
+pub fn name_length(octets: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(&label) = octets.get(at) {
+        at += usize::from(label) + 1;
+        if label == 0 {
+            break;
+        }
+    }
+    at.min(octets.len())
+}
+
+/// The types of RFC 1035 whose data hold names that may be compressed: octets before the names, and how
+/// many there are. A CNAME's target is written in full, because later records point into it.
+fn names_in(kind: u16) -> Option<(usize, usize)> {
+    const MD: u16 = 3;
+    const MF: u16 = 4;
+    const MB: u16 = 7;
+    const MG: u16 = 8;
+    const MR: u16 = 9;
+    const PTR: u16 = 12;
+    const MINFO: u16 = 14;
+    const MX: u16 = 15;
+    match kind {
+        rtype::NS | MD | MF | MB | MG | MR | PTR => Some((0, 1)),
+        rtype::SOA | MINFO => Some((0, 2)),
+        MX => Some((2, 1)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const APEX: &[u8] = b"\x03lac\0";
+    const NODE: &[u8] = b"\x01d\x03lac\0";
+
+    fn builder() -> Builder<'static> {
+        Builder::new(Surroundings { apex: APEX, node: NODE, anchored: &[] })
+    }
+
+    #[test]
+    fn a_suffix_begins_at_a_label() {
+        assert_eq!(distance(b"\x03\x01ab\0", b"\x01ab\0"), None);
+        assert_eq!(distance(b"\x01D\x03LAC\0", APEX), Some(2));
+    }
+
+    #[test]
+    fn names_of_rfc_1035_types_are_compressed() {
+        let mut builder = builder();
+        builder.record(Place::NODE, rtype::NS, 60, b"\x03ns1\x01d\x03lac\0");
+        builder.record(Place::NODE, rtype::NS, 60, b"\x03ns2\x04host\x03net\0");
+        builder.record(Place::NODE, rtype::NS, 60, b"\x03ns3\x04host\x03net\0");
+        let built = builder.finish().expect("small");
+        assert_eq!(&built.octets[12..18], b"\x03ns1\xC0\x00");
+        assert_eq!(&built.octets[built.octets.len() - 6..], b"\x03ns3\xC0\x22");
+        let bases: Vec<u16> = built.patches.iter().map(|patch| patch >> 13).collect();
+        let [node, fragment] = [patch::NODE, patch::FRAGMENT];
+        assert_eq!(bases, [node, node, node, node, fragment]);
+    }
+
+    #[test]
+    fn rfc3597_names_of_other_types_are_not_compressed() {
+        let mut builder = builder();
+        builder.record(Place::OWNER, rtype::DNAME, 60, NODE);
+        let built = builder.finish().expect("small");
+        assert!(built.octets.ends_with(NODE));
+        assert_eq!(built.patches.len(), 1);
+    }
+}
