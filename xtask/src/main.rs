@@ -2,12 +2,23 @@
 
 mod cleanup;
 mod daemon;
+mod gen_zone;
 mod net;
 mod process;
+mod prove;
+mod queries;
 mod run;
 mod setup;
 mod test;
 mod toolchain;
+
+// The chores build before the kernel toolchain is there, so they cannot depend on `responder`, whose
+// build needs it: they compile its decoder and what its tests compare servers with themselves.
+#[path = "../../responder/tests/refereeing/mod.rs"]
+mod refereeing;
+#[path = "../../responder/src/strict/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "more than the chores need")]
+mod strict;
 
 use std::{env, process::ExitCode};
 
@@ -22,6 +33,10 @@ enum Chore {
     Run(run::Args),
     /// Runs everything that CI runs
     Test(test::Args),
+    /// Makes a zone shaped like a TLD's, and queries to load a server with
+    GenZone(gen_zone::Args),
+    /// The long checks behind our claims; each writes its figures as JSON
+    Prove(prove::Args),
 }
 
 fn main() -> ExitCode {
@@ -35,6 +50,8 @@ fn main() -> ExitCode {
         Chore::Setup(args) => setup::run(&args),
         Chore::Run(args) => run::run(args),
         Chore::Test(args) => test::run(&args),
+        Chore::GenZone(args) => gen_zone::run(&args),
+        Chore::Prove(args) => prove::run(&args),
     };
     cleanup::finish();
     match result {

@@ -84,9 +84,9 @@ fn bind(plan: &Plan<'_>) -> String {
     );
     for Zone { apex, file } in plan.zones {
         let file = file.display();
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "zone \"{apex}\" {{ type primary; file \"{file}\"; check-integrity no; }};\n"
+            "zone \"{apex}\" {{ type primary; file \"{file}\"; check-integrity no; }};"
         );
     }
     text

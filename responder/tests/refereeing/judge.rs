@@ -16,8 +16,8 @@ pub struct Judge<'a> {
     pub udp_size: u16,
 }
 
-/// The aliases that a reply of ours follows at most.
-const MOST_ALIASES: usize = 8;
+/// The aliases in a reply of ours at most: eight are followed, a ninth is shown.
+const MOST_ALIASES: usize = 9;
 
 impl Judge<'_> {
     /// Holds our reply over UDP against the rules that need no peer: decodes, echoes, size.
@@ -151,7 +151,7 @@ impl Judge<'_> {
     }
 
     /// The peer's answer as we give it, where we stop following aliases earlier: at the edge of the
-    /// zone, since clients' data do not mix, and after eight links (RFC 1034, section 3.6.2, only
+    /// zone, since clients' data do not mix, and after eight links followed (RFC 1034, section 3.6.2, only
     /// asks that loops and long chains do no harm). None where both go equally far.
     fn shortened(&self, query: &Query, theirs: &Message) -> Option<Vec<Record>> {
         if query.qtype == rtype::CNAME {
@@ -267,7 +267,7 @@ fn is_denial(message: &Message) -> bool {
 /// 3.2, has no limit for that, and servers differ in when they stop.
 fn goes_round(message: &Message) -> bool {
     let of_type = |rtype| message.answer.iter().filter(move |record| record.rtype == rtype);
-    let Some(last) = of_type(rtype::CNAME).last().map(target_of) else { return false };
+    let Some(last) = of_type(rtype::CNAME).next_back().map(target_of) else { return false };
     of_type(rtype::DNAME)
         .any(|used| last.is_at_or_below(&used.owner) && last.lower() != used.owner.lower())
 }

@@ -46,7 +46,12 @@ pub fn sign(zone: &Zone, denial: Denial, folder: &Path) -> io::Result<Zone> {
         file = file.display(),
     );
     fs::write(&config, text)?;
+    // kzonesign ends with 0 even where it fails, so what counts is the file. Without -r it makes no
+    // keys.
+    let signed = signed_file(&work, &apex);
+    let _ = fs::remove_file(&signed);
     let output = Command::new(program)
+        .arg("-r")
         .arg("-c")
         .arg(&config)
         .arg("-o")
@@ -54,7 +59,6 @@ pub fn sign(zone: &Zone, denial: Denial, folder: &Path) -> io::Result<Zone> {
         .arg(&apex)
         .current_dir(file.parent().unwrap_or(Path::new("/")))
         .output()?;
-    let signed = signed_file(&work, &apex);
     if !output.status.success() || !signed.is_file() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         return Err(io::Error::other(format!("kzonesign refuses {apex}: {said}")));

@@ -1,0 +1,161 @@
+//! The same flood on the same veth pair for a bare reflector, the peers and us.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::{Args, Outcome, servers};
+use crate::{
+    cleanup::Scratch,
+    gen_zone,
+    net::{Pair, SERVER_INTERFACE},
+    process,
+    refereeing::peers::{Kind, Zone},
+    strict::Name,
+};
+
+/// Delegations in the zone.
+const NAMES: usize = 10_000;
+/// Our rate must be this share of the reflector's.
+const OF_REFLECTOR: f64 = 0.65;
+/// And so many times the best peer's.
+const TIMES_BEST_PEER: f64 = 2.5;
+
+/// The check.
+///
+/// # Errors
+/// When something cannot be built, started or measured.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let folder = Scratch::create()?;
+    let program = servers::program(args)?;
+    let load = Load::prepare(args, folder.path())?;
+    let mut rows = vec![load.reflector()?];
+    for kind in [Kind::Knot, Kind::Nsd, Kind::Bind] {
+        rows.push(load.peer(kind)?);
+    }
+    let best = rows[1..].iter().map(|row| row.rate).max().unwrap_or(0);
+    let ours = load.ours(&program)?;
+    let of_reflector = ours.rate as f64 / rows[0].rate.max(1) as f64;
+    let times_best_peer = ours.rate as f64 / best.max(1) as f64;
+    rows.push(ours);
+    for row in &rows {
+        println!("{:10} {:>9} replies/s {:>4} {}", row.server, row.rate, row.share, row.size);
+    }
+    let figures = json!({
+        "delegations": NAMES,
+        "attempted per second": args.rate,
+        "seconds": args.seconds,
+        "servers": rows.iter().map(Row::figures).collect::<Vec<Value>>(),
+        "ours of reflector": of_reflector,
+        "at least": OF_REFLECTOR,
+        "ours of best peer": times_best_peer,
+        "at least times": TIMES_BEST_PEER,
+    });
+    let holds = of_reflector >= OF_REFLECTOR && times_best_peer >= TIMES_BEST_PEER;
+    Ok(Outcome { holds, figures })
+}
+
+/// What every server is loaded with.
+struct Load<'a> {
+    args: &'a Args,
+    folder: &'a Path,
+    zones: [Zone; 1],
+    queries: PathBuf,
+}
+
+/// One server's figures.
+struct Row {
+    server: &'static str,
+    rate: u64,
+    share: String,
+    size: String,
+    counters: Value,
+}
+
+impl Row {
+    fn figures(&self) -> Value {
+        let Self { server, rate, share, size, counters } = self;
+        json!({
+            "server": server,
+            "replies per second": rate,
+            "share of sent": share,
+            "average reply": size,
+            "status": counters,
+        })
+    }
+}
+
+impl<'a> Load<'a> {
+    fn prepare(args: &'a Args, folder: &'a Path) -> anyhow::Result<Self> {
+        let (file, queries) = (folder.join("lac.zone"), folder.join("queries"));
+        gen_zone::generate(&gen_zone::Args {
+            names: NAMES,
+            signed: None,
+            seed: args.seed,
+            apex: "lac.".into(),
+            out: file.clone(),
+            queries: Some(queries.clone()),
+            count: args.count,
+        })?;
+        let apex = Name::from_text("lac.")?;
+        Ok(Self { args, folder, zones: [Zone { apex, file }], queries })
+    }
+
+    fn reflector(&self) -> anyhow::Result<Row> {
+        let pair = Pair::create()?;
+        let (source, object) = (self.folder.join("reflector.c"), self.folder.join("reflector.o"));
+        fs::write(&source, include_str!("reflector.c"))?;
+        let mut clang = Command::new("clang");
+        clang.args(["-O2", "-target", "bpf", "-c"]).arg(&source).arg("-o").arg(&object);
+        process::output(&mut clang).context("remedy: cargo xtask setup")?;
+        let mut ip = pair.server.command("ip");
+        ip.args(["link", "set", "dev", SERVER_INTERFACE, "xdpdrv", "obj"]).arg(&object);
+        process::output(ip.args(["sec", "xdp"]))?;
+        self.flood("reflector", &pair)
+    }
+
+    fn peer(&self, kind: Kind) -> anyhow::Result<Row> {
+        let pair = Pair::create()?;
+        let _peer = servers::start_peer(kind, &pair, &self.zones, 2, self.folder)?;
+        self.flood(kind.program(), &pair)
+    }
+
+    fn ours(&self, program: &Path) -> anyhow::Result<Row> {
+        let pair = Pair::create()?;
+        let daemon = servers::start_ours(program, &pair, &self.zones, "native", self.folder)?;
+        let mut row = self.flood("responder", &pair)?;
+        row.counters = daemon.status()?;
+        Ok(row)
+    }
+
+    /// One run of kxdpgun from the client's side.
+    fn flood(&self, server: &'static str, pair: &Pair) -> anyhow::Result<Row> {
+        let (seconds, rate) = (self.args.seconds.to_string(), self.args.rate.to_string());
+        let mut generator = pair.client.command("kxdpgun");
+        generator.args(["-t", &seconds, "-Q", &rate, "-i"]).arg(&self.queries);
+        let said = process::output(generator.arg(servers::server_ip().to_string()))?;
+        let line = |start: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(start));
+            line.map(str::trim).with_context(|| format!("kxdpgun does not say {start:?}: {said}"))
+        };
+        // total replies:   6057348 (1211469 pps) (99%)
+        let replies = line("total replies:")?;
+        let mut brackets = replies.split('(').skip(1);
+        let rate = brackets.next().and_then(|text| text.split(' ').next()?.parse().ok());
+        let share = brackets.next().unwrap_or_default().trim_end_matches(')').to_owned();
+        let row = Row {
+            server,
+            rate: rate.with_context(|| format!("no rate in {replies:?}"))?,
+            share,
+            size: line("average DNS reply size:").unwrap_or_default().to_owned(),
+            counters: Value::Null,
+        };
+        println!("{server}: {replies}");
+        Ok(row)
+    }
+}

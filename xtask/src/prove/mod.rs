@@ -1,0 +1,126 @@
+//! `cargo xtask prove`: the long checks behind our claims. Each writes its figures as JSON and fails
+//! if its claim does not hold.
+
+mod load;
+mod off_equal;
+mod root;
+mod root_nsd;
+mod servers;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+/// The long checks; each writes its figures as JSON.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which check
+    #[arg(required_unless_present = "list")]
+    pub name: Option<String>,
+    /// Says which checks there are
+    #[arg(long)]
+    pub list: bool,
+    /// Where the figures go [default: target/prove/NAME.json]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The signed root zone to ask about (may be gzipped) [default: the one beside the repository]
+    #[arg(long, value_name = "FILE")]
+    pub zone: Option<PathBuf>,
+    /// How many queries
+    #[arg(long, default_value_t = 200_000)]
+    pub count: usize,
+    /// Equal seeds ask equal queries
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The responder program to judge [default: it is built]
+    #[arg(long, value_name = "FILE")]
+    pub program: Option<PathBuf>,
+    /// How long each load lasts, in seconds
+    #[arg(long, default_value_t = 5)]
+    pub seconds: u32,
+    /// Queries per second that the generator attempts
+    #[arg(long, default_value_t = 1_500_000)]
+    pub rate: u32,
+}
+
+/// What a check found.
+pub struct Outcome {
+    /// Whether the claim holds.
+    pub holds: bool,
+    /// The figures.
+    pub figures: Value,
+}
+
+struct Check {
+    name: &'static str,
+    claim: &'static str,
+    run: fn(&Args) -> anyhow::Result<Outcome>,
+}
+
+const CHECKS: &[Check] = &[
+    Check {
+        name: "root-nsd",
+        claim: "the real root zone is answered as NSD answers it, 99 % and more in the kernel",
+        run: root_nsd::run,
+    },
+    Check {
+        name: "off-equal",
+        claim: "with xdp.mode = \"off\" the same queries give the same octets",
+        run: off_equal::run,
+    },
+    Check {
+        name: "load-10k",
+        claim: "10,000 delegations: 0.65 of a bare reflector's rate, 2.5 times the best peer's",
+        run: load::run,
+    },
+];
+
+/// The command.
+///
+/// # Errors
+/// When there is no such check, it cannot be run, or its claim does not hold.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    if args.list {
+        for Check { name, claim, .. } in CHECKS {
+            println!("{name:12} {claim}");
+        }
+        return Ok(());
+    }
+    let name = args.name.as_deref().context("clap asks for a name")?;
+    let Some(check) = CHECKS.iter().find(|check| check.name == name) else {
+        let names: Vec<_> = CHECKS.iter().map(|check| check.name).collect();
+        bail!("there is no check {name:?}; there are: {}", names.join(", "));
+    };
+    println!("{name}: {}", check.claim);
+    let start = Instant::now();
+    let outcome = (check.run)(args)?;
+    let report = json!({
+        "name": check.name,
+        "claim": check.claim,
+        "holds": outcome.holds,
+        "seconds": start.elapsed().as_secs_f64().round(),
+        "at": SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+        "figures": outcome.figures,
+    });
+    let file = args.out.clone().unwrap_or_else(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        root.join("target/prove").join(format!("{name}.json"))
+    });
+    let context = || file.display().to_string();
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).with_context(context)?;
+    }
+    fs::write(&file, serde_json::to_string_pretty(&report)? + "\n").with_context(context)?;
+    println!("{}", serde_json::to_string_pretty(&report["figures"])?);
+    println!("figures: {}", file.display());
+    if !outcome.holds {
+        bail!("{name}: the claim does not hold (see above)");
+    }
+    println!("{name}: holds");
+    Ok(())
+}
