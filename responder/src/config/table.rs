@@ -258,10 +258,10 @@ impl<'a> Table<'a> {
             }
             let nearest = known
                 .iter()
-                .map(|known| (strsim::jaro_winkler(&name.to_lowercase(), known), *known))
+                .map(|known| (similarity(&name.to_lowercase(), known), *known))
                 .max_by(|a, b| a.0.total_cmp(&b.0));
             let remedy = match nearest {
-                Some((similarity, nearest)) if similarity > 0.7 => {
+                Some((similarity, nearest)) if similarity > 0.6 => {
                     format!("did you mean \"{nearest}\"?")
                 }
                 _ => format!("known here: {}", known.join(", ")),
@@ -270,6 +270,12 @@ impl<'a> Table<'a> {
             self.reader.fault(&key.span(), message);
         }
     }
+}
+
+/// From 0 to 1: one measure sees common beginnings, the other swapped and forgotten letters.
+fn similarity(written: &str, known: &str) -> f64 {
+    let beginning = strsim::jaro_winkler(written, known);
+    beginning.max(strsim::normalized_damerau_levenshtein(written, known))
 }
 
 /// `a` or `an`, and the type's name as TOML calls it.

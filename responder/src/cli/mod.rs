@@ -1,0 +1,122 @@
+//! The commands: one file each.
+
+mod check;
+mod dig;
+mod query;
+mod serve;
+mod status;
+mod zone;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Faults};
+
+/// An authoritative DNS node that answers from the network driver.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "The exit code is 0, or 1 with one line on the standard error for \
+    each fault, or 2 for a command line that cannot be understood."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground.
+    ///
+    /// It locks the state directory, opens its sockets, loads the zones, attaches the kernel
+    /// programs, and then tells the service manager that it is ready (sd_notify). SIGHUP reads the
+    /// configuration's zones and every changed zone file again; SIGTERM and SIGINT end it, a second
+    /// one at once. The log goes to the standard output; RESPONDER_LOG filters it (debug, info,
+    /// warn, error).
+    Serve(serve::Arguments),
+    /// Check the configuration and its zones without serving them.
+    ///
+    /// Every error is told at once, with file and line.
+    Check(check::Arguments),
+    /// Print the answer to one query, as dig would print it.
+    ///
+    /// The zones are loaded into this process and the engine is asked directly: no daemon needs to
+    /// run, nothing goes over the network, and the answer is what the daemon would send.
+    Query(query::Arguments),
+    /// Show how the running daemon does: zones, data plane, counters and rates.
+    Status(status::Arguments),
+    /// Commands for the zones of the running daemon.
+    Zone(zone::Arguments),
+}
+
+/// How a client finds its daemon.
+#[derive(Debug, Args)]
+struct Target {
+    /// The daemon's configuration, which tells where its control socket is.
+    #[arg(long, value_name = "FILE", conflicts_with = "socket")]
+    config: Option<PathBuf>,
+    /// The daemon's control socket [default: /var/lib/responder/control.sock].
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Target {
+    fn socket(&self) -> Result<PathBuf> {
+        match (&self.socket, &self.config) {
+            (Some(socket), _) => Ok(socket.clone()),
+            (None, Some(file)) => {
+                let (config, _) = Config::load(file)?;
+                Ok(config.control_socket())
+            }
+            (None, None) => Ok(Config::default().control_socket()),
+        }
+    }
+}
+
+/// Runs the command of this process' command line.
+pub fn main() -> ExitCode {
+    let result = match CommandLine::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Query(arguments) => query::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Zone(arguments) => zone::run(arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Faults of the configuration have their place before them, one a line.
+            match error.downcast_ref::<Faults>() {
+                Some(faults) => eprintln!("{faults}"),
+                None => eprintln!("error: {error:#}"),
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to the standard output; a reader that has seen enough is no fault.
+fn print(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::CommandLine;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -1,0 +1,173 @@
+//! `responder status`.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::{Target, print};
+use crate::{
+    control::{Reply, Request, Status, ZoneStatus, client},
+    serve::mode_label,
+};
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    target: Target,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let socket = arguments.target.socket()?;
+    let Reply::Status(status) = client::ask(&socket, &Request::Status, Some(PATIENCE))? else {
+        bail!("the daemon answered something else: it is of another version");
+    };
+    if arguments.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&status)?))
+    } else {
+        print(&show(&status)?)
+    }
+}
+
+fn show(status: &Status) -> Result<String> {
+    let mut text = String::new();
+    let node = &status.node;
+    let ready = if node.ready { "ready" } else { "not ready" };
+    let (id, version, pid, up) = (&node.id, &node.version, node.pid, age(node.uptime));
+    writeln!(text, "{id}: responder {version}, process {pid}, up {up}, {ready}")?;
+    write_data_plane(&mut text, status)?;
+    write_replies(&mut text, status)?;
+    write_reasons(&mut text, status)?;
+    write_zones(&mut text, status)?;
+    Ok(text)
+}
+
+fn write_data_plane(text: &mut String, status: &Status) -> Result<()> {
+    let plane = &status.data_plane;
+    writeln!(text, "\nxdp.mode {}", mode_label(plane.configured))?;
+    if let Some(reason) = &plane.degraded {
+        writeln!(text, "  DEGRADED, only sockets answer: {reason}")?;
+    }
+    for attachment in &plane.attachments {
+        let warning = attachment.warning.as_ref().map_or(String::new(), |w| format!(": {w}"));
+        writeln!(text, "  {} {}{warning}", attachment.interface, mode_label(attachment.mode))?;
+    }
+    Ok(())
+}
+
+fn write_replies(text: &mut String, status: &Status) -> Result<()> {
+    let (plane, rates) = (&status.data_plane, &status.rates);
+    let replies = |counters: &BTreeMap<String, u64>| counters.get("reply").copied().unwrap_or(0);
+    let (udp, tcp) = (replies(&status.sockets.udp), replies(&status.sockets.tcp));
+    let (xdp, tc) = (plane.xdp.answered, plane.tc.answered);
+    writeln!(text, "\n{:<16}{:>16}{:>14}", "replies", "total", "per second")?;
+    let rows = [
+        ("by XDP", xdp, rates.xdp),
+        ("by tc", tc, rates.tc),
+        ("passed, UDP", udp, rates.udp),
+        ("passed, TCP", tcp, rates.tcp),
+    ];
+    for (name, total, rate) in rows {
+        writeln!(text, "  {name:<14}{total:>16}{rate:>14.0}")?;
+    }
+    let datagrams = xdp + tc + udp;
+    if xdp + tc > 0 {
+        let share = 100.0 * (xdp + tc) as f64 / datagrams as f64;
+        writeln!(text, "  {share:.3} % of the replies over UDP came from the kernel")?;
+    }
+    Ok(())
+}
+
+/// Every counter that tells why a packet was not answered where it arrived.
+fn write_reasons(text: &mut String, status: &Status) -> Result<()> {
+    let plane = &status.data_plane;
+    let lists = [
+        ("passed by XDP", &plane.xdp.passed),
+        ("dropped by XDP", &plane.xdp.dropped),
+        ("passed by tc", &plane.tc.passed),
+        ("dropped by tc", &plane.tc.dropped),
+        ("UDP sockets", &status.sockets.udp),
+        ("TCP sockets", &status.sockets.tcp),
+    ];
+    for (title, counters) in lists {
+        let seen: Vec<String> = counters
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(label, count)| format!("{label} {count}"))
+            .collect();
+        if !seen.is_empty() {
+            writeln!(text, "  {title}: {}", seen.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+fn write_zones(text: &mut String, status: &Status) -> Result<()> {
+    let width = status.zones.iter().map(|zone| zone.name.len()).max().unwrap_or(0).max(4);
+    writeln!(
+        text,
+        "\n{:<width$}  {:<10}  {:>10}  {:>10}  {:>10}  {:>13}  {:>8}",
+        "zone", "state", "serial", "records", "names", "octets", "age"
+    )?;
+    for zone in &status.zones {
+        let ZoneStatus { name, state, records, names, bytes, .. } = zone;
+        let state = state.label();
+        match zone.serial {
+            Some(serial) => writeln!(
+                text,
+                "{name:<width$}  {state:<10}  {serial:>10}  {records:>10}  {names:>10}  \
+                 {bytes:>13}  {:>8}",
+                zone.loaded_at.map_or_else(String::new, since)
+            )?,
+            None => writeln!(text, "{name:<width$}  {state:<10}")?,
+        }
+        if let Some(error) = &zone.last_error {
+            writeln!(text, "  {error}")?;
+        }
+        for warning in &zone.warnings {
+            writeln!(text, "  warning: {warning}")?;
+        }
+    }
+    writeln!(text, "\nstore: {} octets", status.store_bytes)?;
+    Ok(())
+}
+
+/// The time since a moment in seconds since 1970.
+fn since(moment: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    age(now.saturating_sub(moment))
+}
+
+/// Seconds in the two largest units that matter.
+fn age(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    match () {
+        () if days > 0 => format!("{days}d {}h", hours % 24),
+        () if hours > 0 => format!("{hours}h {}m", minutes % 60),
+        () if minutes > 0 => format!("{minutes}m {}s", seconds % 60),
+        () => format!("{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::age;
+
+    #[test]
+    fn an_age_has_two_units() {
+        assert_eq!(age(59), "59s");
+        assert_eq!(age(61), "1m 1s");
+        assert_eq!(age(7_260), "2h 1m");
+        assert_eq!(age(90_000), "1d 1h");
+    }
+}
