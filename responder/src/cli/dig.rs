@@ -59,7 +59,10 @@ pub(super) fn show(reply: &[u8], transport: Transport) -> Result<String> {
 fn write_header(text: &mut String, message: &Message, octets: &Octets<&[u8]>) -> Result<()> {
     let (header, counts) = (octets.header(), octets.header_counts());
     let rcode = octets.opt_rcode();
-    let opcode = header.opcode();
+    let opcode = match header.opcode().to_mnemonic() {
+        Some(mnemonic) => String::from_utf8_lossy(mnemonic).into_owned(),
+        None => format!("RESERVED{}", header.opcode().to_int()),
+    };
     let id = message.metadata.id;
     writeln!(text, ";; ->>HEADER<<- opcode: {opcode}, status: {rcode}, id: {id}")?;
     let flags = [

@@ -30,12 +30,12 @@ events! {
     Drop = "drop",
     /// Not a matter for the engine, and nothing else is built yet: NOTIMP was sent.
     NotImplemented = "not-implemented",
-    /// Larger than we take: dropped.
+    /// Larger than we take: FORMERR was sent.
     Oversize = "oversize",
+    /// The engine failed, a fault of the program: SERVFAIL was sent, if anything.
+    Fault = "fault",
     /// The system did not take the reply.
     SendFailed = "send-failed",
-    /// The engine failed: a fault of the program.
-    Fault = "fault",
     /// A connection was opened.
     Connection = "connection",
     /// A connection was closed at once: `limits.tcp-connections` are open.
@@ -44,6 +44,13 @@ events! {
     SourceFull = "connection-source-limit",
     /// A connection was closed after `limits.tcp-idle` without a whole message or a taken reply.
     Idle = "connection-idle",
+}
+
+impl Event {
+    /// Whether a message ended so that the reply buffer, unless empty, is to be sent.
+    pub fn is_sent(self) -> bool {
+        matches!(self, Self::Reply | Self::NotImplemented | Self::Oversize | Self::Fault)
+    }
 }
 
 /// Counters of one transport.
@@ -61,6 +68,11 @@ impl Counters {
     /// How often an event happened.
     pub fn get(&self, event: Event) -> u64 {
         self.0[event as usize].load(Relaxed)
+    }
+
+    /// Messages that were answered in some way.
+    pub fn answered(&self) -> u64 {
+        Event::ALL.iter().filter(|event| event.is_sent()).map(|event| self.get(*event)).sum()
     }
 
     /// What happened at all, by label; `reply` is always there.

@@ -5,44 +5,56 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use responder_common::verdict::{Action, Verdict};
+
 use super::counters::Event;
 use crate::{
-    answer::{Answerer, Outcome, Transport},
+    answer::{Answerer, Transport},
     store::Store,
 };
 
 /// Octets of a DNS header (RFC 1035, section 4.1.1).
 const HEADER: usize = 12;
+/// Response codes (RFC 1035, section 4.1.1).
+const FORMERR: u8 = 1;
+const SERVFAIL: u8 = 2;
+const NOTIMP: u8 = 4;
 
-/// Answers one message. The event tells whether `reply` is to be sent: [`Event::Reply`] and
-/// [`Event::NotImplemented`] only.
+/// Answers one message. The event tells whether `reply` is to be sent: see [`Event::is_sent`].
 pub fn respond(
     answerer: &mut Answerer,
     query: &[u8],
     transport: Transport,
     reply: &mut Vec<u8>,
 ) -> Event {
-    match answerer.answer(query, transport, reply) {
-        Outcome::Reply => Event::Reply,
-        Outcome::Drop => Event::Drop,
-        Outcome::Pass => not_implemented(query, reply),
+    let verdict = answerer.verdict(query, transport, reply);
+    match (verdict.action(), verdict) {
+        (Action::Reply, _) => Event::Reply,
+        (Action::Drop, Verdict::Torn) => Event::Fault,
+        (Action::Drop, _) => Event::Drop,
+        // Beyond the largest query there is nothing that a question could need.
+        (Action::Pass, Verdict::Oversize) => header_only(query, FORMERR, Event::Oversize, reply),
+        // Nobody to hand it to yet: a kind of query that is not supported.
+        (Action::Pass, Verdict::Notify | Verdict::Transfer | Verdict::Tsig) => {
+            header_only(query, NOTIMP, Event::NotImplemented, reply)
+        }
+        (Action::Pass, _) => header_only(query, SERVFAIL, Event::Fault, reply),
     }
 }
 
-/// What the engine passes on (NOTIFY, transfers, signed messages) has nobody to go to yet: NOTIMP,
-/// as RFC 1035, section 4.1.1 has it for a kind of query that is not supported.
-fn not_implemented(query: &[u8], reply: &mut Vec<u8>) -> Event {
+/// A reply of a header alone, with the query's ID, opcode and RD (RFC 1035, section 4.1.1); to what
+/// is no query there is none.
+fn header_only(query: &[u8], rcode: u8, event: Event, reply: &mut Vec<u8>) -> Event {
     const RESPONSE: u8 = 0x80;
     const OPCODE_AND_RD: u8 = 0x79;
-    const NOTIMP: u8 = 4;
+    reply.clear();
     if query.len() < HEADER || query[2] & RESPONSE != 0 {
         return Event::Drop;
     }
-    reply.clear();
     reply.extend_from_slice(&query[..2]);
-    reply.extend_from_slice(&[RESPONSE | query[2] & OPCODE_AND_RD, NOTIMP]);
+    reply.extend_from_slice(&[RESPONSE | query[2] & OPCODE_AND_RD, rcode]);
     reply.resize(HEADER, 0);
-    Event::NotImplemented
+    event
 }
 
 /// Answerers for tasks that have no thread of their own; each is borrowed for one message or a few.
@@ -67,31 +79,30 @@ impl AnswererPool {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(answerer);
                 event
             }
-            Err(_) => Event::Fault,
+            Err(_) => header_only(query, SERVFAIL, Event::Fault, reply),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Event, not_implemented};
+    use super::{Event, NOTIMP, header_only};
 
     #[test]
-    fn rfc1035_not_implemented_keeps_id_opcode_and_rd() {
+    fn rfc1035_a_bare_header_keeps_id_opcode_and_rd() {
         let notify = [0xab, 0xcd, 0x25, 0x00, 0, 1, 0, 0, 0, 0, 0, 0];
         let mut reply = vec![1, 2, 3];
-        assert_eq!(not_implemented(&notify, &mut reply), Event::NotImplemented);
+        let event = header_only(&notify, NOTIMP, Event::NotImplemented, &mut reply);
+        assert_eq!(event, Event::NotImplemented);
         assert_eq!(reply, [0xab, 0xcd, 0xa1, 0x04, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]
     fn responses_and_runts_get_nothing() {
-        let mut reply = Vec::new();
-        assert_eq!(not_implemented(&[0; 11], &mut reply), Event::Drop);
-        assert_eq!(
-            not_implemented(&[0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0], &mut reply),
-            Event::Drop
-        );
-        assert!(reply.is_empty());
+        for message in [&[0; 11][..], &[0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
+            let mut reply = vec![1];
+            assert_eq!(header_only(message, NOTIMP, Event::Oversize, &mut reply), Event::Drop);
+            assert_eq!(reply, []);
+        }
     }
 }

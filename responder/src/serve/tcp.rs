@@ -171,16 +171,13 @@ fn first_message(octets: &[u8]) -> Option<&[u8]> {
 
 fn answer_message(service: &Service, query: &[u8], reply: &mut Vec<u8>, replies: &mut Vec<u8>) {
     let event = service.answerers.respond(query, Transport::Tcp, reply);
-    let event = match (event, u16::try_from(reply.len())) {
-        (Event::Reply | Event::NotImplemented, Ok(length)) => {
-            replies.extend_from_slice(&length.to_be_bytes());
-            replies.extend_from_slice(reply);
-            event
-        }
-        // No message is longer than its length can tell.
-        (Event::Reply | Event::NotImplemented, Err(_)) => Event::Fault,
-        (event, _) => event,
-    };
+    // No reply is longer than its length can tell: the engine is bounded by it.
+    if let Ok(length @ 1..) = u16::try_from(reply.len())
+        && event.is_sent()
+    {
+        replies.extend_from_slice(&length.to_be_bytes());
+        replies.extend_from_slice(reply);
+    }
     service.counters.add(event, 1);
 }
 

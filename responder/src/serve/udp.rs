@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use responder_common::scratch::QUERY_MAX;
 
 use super::{
     counters::{Counters, Event},
@@ -23,8 +24,8 @@ use crate::{
 
 /// Datagrams taken at a time.
 const BATCH: usize = 64;
-/// The largest query taken, in octets: beyond it there is nothing that a question could need.
-const QUERY_OCTETS: usize = 4096;
+/// Octets kept of a query: one more than the engine takes, so that it sees a longer one as such.
+const QUERY_OCTETS: usize = QUERY_MAX + 1;
 
 /// The threads that answer; they end when told by [`Threads::stop`].
 pub struct Threads {
@@ -138,17 +139,16 @@ fn event_descriptor() -> io::Result<OwnedFd> {
 struct Batch {
     queries: Box<[[u8; QUERY_OCTETS]]>,
     peers: Box<[libc::sockaddr_storage]>,
-    /// Octets of each peer's address and of each query, and whether the query was cut off.
     received: Vec<Received>,
     /// One reply for each query; empty ones are not sent.
     replies: Vec<Vec<u8>>,
 }
 
+/// The octets of a peer's address and of its query.
 #[derive(Clone, Copy)]
 struct Received {
     peer_octets: libc::socklen_t,
     octets: usize,
-    cut: bool,
 }
 
 impl Batch {
@@ -192,7 +192,6 @@ impl Batch {
         self.received.extend(headers[..count].iter().map(|header| Received {
             peer_octets: header.msg_hdr.msg_namelen,
             octets: header.msg_len as usize,
-            cut: header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0,
         }));
         Ok(())
     }
@@ -201,14 +200,9 @@ impl Batch {
         let mut counts = [0; Event::ALL.len()];
         for (index, received) in self.received.iter().enumerate() {
             let reply = &mut self.replies[index];
-            reply.clear();
-            let event = if received.cut {
-                Event::Oversize
-            } else {
-                let query = &self.queries[index][..received.octets];
-                respond(answerer, query, Transport::Udp, reply)
-            };
-            if !matches!(event, Event::Reply | Event::NotImplemented) {
+            let query = &self.queries[index][..received.octets];
+            let event = respond(answerer, query, Transport::Udp, reply);
+            if !event.is_sent() {
                 reply.clear();
             }
             counts[event as usize] += 1;
@@ -254,12 +248,15 @@ impl Batch {
 
 /// Errors that say only that nothing came, or that an earlier reply was not wanted.
 fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, HostUnreachable, Interrupted, NetworkUnreachable};
-    error.kind() == io::ErrorKind::WouldBlock
-        || matches!(
-            error.kind(),
-            Interrupted | ConnectionRefused | HostUnreachable | NetworkUnreachable
-        )
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::WouldBlock
+            | Kind::Interrupted
+            | Kind::ConnectionRefused
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+    )
 }
 
 fn part(octets: &mut [u8]) -> libc::iovec {

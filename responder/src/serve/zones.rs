@@ -248,7 +248,10 @@ fn new_status(zone: &Zone) -> ZoneStatus {
 
 fn file_of(zone: &Zone) -> Option<String> {
     match &zone.source {
-        ZoneSource::File(file) => Some(file.display().to_string()),
+        ZoneSource::File(file) => {
+            let absolute = std::path::absolute(file);
+            Some(absolute.as_ref().unwrap_or(file).display().to_string())
+        }
         ZoneSource::Primaries(_) => None,
     }
 }

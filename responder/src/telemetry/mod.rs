@@ -11,7 +11,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 pub use metrics::exposition;
 pub use sampler::{Sample, Sampler};
 
-use crate::serve::{Daemon, Event};
+use crate::serve::Daemon;
 
 /// The variable that filters the log, such as `RESPONDER_LOG=debug`.
 pub const LOG_VARIABLE: &str = "RESPONDER_LOG";
@@ -48,8 +48,8 @@ pub async fn sample_every_second(daemon: Arc<Daemon>) {
             daemon.sampler.take(Sample::now(
                 plane.xdp.answered,
                 plane.tc.answered,
-                daemon.udp.get(Event::Reply) + daemon.udp.get(Event::NotImplemented),
-                daemon.tcp.get(Event::Reply) + daemon.tcp.get(Event::NotImplemented),
+                daemon.udp.answered(),
+                daemon.tcp.answered(),
             ));
         });
         if sampling.await.is_err() {
