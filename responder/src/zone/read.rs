@@ -9,6 +9,7 @@
 //! `domain` does not know (`1h30m`, `SMIMEA`) a second try in a form that it does.
 
 mod alike;
+mod directive;
 mod fault;
 mod record;
 mod scan;
@@ -276,7 +277,7 @@ impl Reader<'_> {
         let mut scanner = Scanner::new(text, origin, &self.inherited);
         while let Some(entry) = scanner.next()? {
             let Entry::Record(mut record) = entry else {
-                return Err(Refusal::at(place.line, "$INCLUDE must stand first on its line").into());
+                return Err(Refusal::at(place.line, "a record was expected").into());
             };
             if !self.inherited.has_ttl() && !has_own_ttl(text, origin, &self.inherited) {
                 record.set_ttl(domain::base::Ttl::from_secs(DEFAULT_TTL));
@@ -290,75 +291,6 @@ impl Reader<'_> {
             self.records.take(&record, alike, &mut self.inherited, place)?;
         }
         Ok(())
-    }
-
-    /// Obeys a line that begins with `$`.
-    fn directive(
-        &mut self,
-        text: &[u8],
-        origin: &mut Name<Bytes>,
-        place: Place,
-    ) -> Result<(), Refusal> {
-        let words = words::words(text);
-        let word = |index: usize| words.get(index).map(|range| &text[range.clone()]);
-        if text[0] != b'$' || word(0).is_some_and(|name| name.contains(&b'\\')) {
-            let message = "a directive stands bare at the beginning of its line";
-            return Err(Refusal::at(place.line, message));
-        }
-        if word(0).is_some_and(|name| name.eq_ignore_ascii_case(b"$TTL")) {
-            let ttl = word(1).and_then(ttl::parse).filter(|_| words.len() == 2);
-            let message = "$TTL takes one time, in seconds or as 1h30m (RFC 2308, section 4)";
-            self.inherited.default_ttl = Some(ttl.ok_or_else(|| Refusal::at(place.line, message))?);
-            return Ok(());
-        }
-        // Names in directives stand on the origin alone.
-        let mut scanner = Scanner::new(text, origin, &Inherited::default());
-        match scanner.next() {
-            Ok(None) => *origin = scanner.origin().unwrap_or_else(|| origin.clone()),
-            Ok(Some(Entry::Include { path, origin: inner })) => {
-                let inner = inner.unwrap_or_else(|| origin.clone());
-                self.include(path.as_str(), inner, place)?;
-            }
-            Ok(Some(Entry::Record(_))) => {
-                return Err(Refusal::at(place.line, "a directive was expected"));
-            }
-            Err(fault) => return Err(fault::refusal(&fault, text, place)),
-        }
-        Ok(())
-    }
-
-    /// Reads an included file (RFC 1035, section 5.1). It begins with our owner and TTL; when it
-    /// ends, the owner is as before, while a `$TTL` stays: it is for all records after it (RFC 2308,
-    /// section 4).
-    fn include(&mut self, path: &str, origin: Name<Bytes>, place: Place) -> Result<(), Refusal> {
-        let refuse = |message: String| Err(Refusal::at(place.line, message));
-        let path = match self.files[place.file].parent() {
-            Some(folder) => folder.join(path),
-            None => PathBuf::from(path),
-        };
-        if self.open.len() > self.limits.includes {
-            let most = self.limits.includes;
-            return refuse(format!("$INCLUDE goes deeper than {most} files"));
-        }
-        match path.canonicalize() {
-            Ok(known) if self.open.contains(&known) => {
-                return refuse(format!("$INCLUDE goes round: {} is being read", path.display()));
-            }
-            Ok(_) => {}
-            Err(error) => {
-                return refuse(format!("$INCLUDE cannot read {}: {error}", path.display()));
-            }
-        }
-        let owner = self.inherited.owner.clone();
-        let result = self.file(&path, origin);
-        self.inherited.owner = owner;
-        result.map_err(|refusal| match refusal.line {
-            None => Refusal::at(
-                place.line,
-                format!("$INCLUDE of {}: {}", path.display(), refusal.message),
-            ),
-            Some(_) => Refusal { file: refusal.file.or(Some(path)), ..refusal },
-        })
     }
 }
 

@@ -7,6 +7,9 @@ use super::{
     words::{Open, words},
 };
 
+/// Said of record data that no message could carry (RFC 1035, section 3.2.1).
+pub const TOO_LONG: &str = "the record data is longer than 65,535 octets";
+
 /// What `domain` says, and what we say; the first that fits the beginning counts.
 const PLAIN: &[(&str, &str)] = &[
     (
@@ -18,7 +21,6 @@ const PLAIN: &[(&str, &str)] = &[
         "this type can only be read as TYPEnnn \\# LENGTH HEX (RFC 3597, section 5)",
     ),
     ("different class: ", "only class IN is served"),
-    ("unknown control", "only $ORIGIN, $TTL and $INCLUDE are known directives"),
     ("missing last owner", "the first record must begin with its owner"),
     ("unexpected end of entry", "the entry ends too early: something is missing"),
     ("short buffer", "the entry ends too early: something is missing"),
@@ -27,6 +29,8 @@ const PLAIN: &[(&str, &str)] = &[
         "escapes in alpn are not read; write TYPEnnn \\# LENGTH HEX (RFC 3597, section 5)",
     ),
     ("trailing tokens", "there is more than the record takes"),
+    ("TXT record is too long", TOO_LONG),
+    ("record data too long", TOO_LONG),
     ("unbalanced parens", "a parenthesis is closed that was never opened"),
     ("bad name", "this is not a domain name (labels to 63 octets, names to 255)"),
     ("bad charstr", "a string has at most 255 octets (RFC 1035, section 3.3)"),
@@ -38,32 +42,38 @@ const PLAIN: &[(&str, &str)] = &[
 
 /// Says of one entry's fault where it is and what is wrong.
 pub fn refusal(fault: &Fault, text: &[u8], place: Place) -> Refusal {
-    let last = memchr::memchr_iter(b'\n', text).count().saturating_sub(1);
-    let at = |lines: usize| place.line + lines.min(last) as u64;
-    if fault.column == 0 && fault.lines_before > 0 && fault.message.starts_with("bad symbol") {
+    let line_feeds = |text| memchr::memchr_iter(b'\n', text).count() as u64;
+    let mut lines = text.split_inclusive(|&octet| octet == b'\n');
+    let position = lines.by_ref().take(fault.lines_before).map(<[u8]>::len).sum::<usize>();
+    let quote = fault.column == 0 && fault.message.starts_with("bad symbol");
+    if let Some(string) = position.checked_sub(1).filter(|_| quote) {
         let message = "a quoted string must end on its line; a line feed in it is \\010";
-        return Refusal::at(at(fault.lines_before - 1), message);
+        return Refusal::at(place.line + line_feeds(&text[..string]), message);
     }
     let plain = PLAIN.iter().find(|(theirs, _)| fault.message.starts_with(theirs));
     let message = plain.map_or(fault.message.as_str(), |(_, ours)| ours);
-    // A missing word is noticed only on the line after, where nothing is near.
-    match near(fault, text) {
-        Some(word) => Refusal::at(at(fault.lines_before), format!("near \"{word}\": {message}")),
-        None => Refusal::at(at(fault.lines_before), message),
+    // The scanner stands in the word that it refuses, or behind it.
+    let position = position + fault.column;
+    match words(text).iter().take_while(|word| word.start <= position).last() {
+        Some(word) => Refusal::at(
+            place.line + line_feeds(&text[..word.start]),
+            format!("near \"{}\": {message}", shown(&text[word.clone()])),
+        ),
+        None => Refusal::at(place.line, message),
     }
 }
 
-/// The word at which a fault was noticed, cut short where it is long.
-fn near(fault: &Fault, text: &[u8]) -> Option<String> {
-    if let Some(directive) = fault.message.strip_prefix("unknown control: ") {
-        return Some(directive.to_owned());
+/// A word as the file has it, cut short where it is long.
+fn shown(word: &[u8]) -> String {
+    let cut = &word[..word.len().min(37)];
+    let mut text = String::new();
+    for &octet in cut {
+        match octet {
+            b' '..=b'~' => text.push(char::from(octet)),
+            _ => text.extend(octet.escape_ascii().map(char::from)),
+        }
     }
-    let line = text.split_inclusive(|&octet| octet == b'\n').nth(fault.lines_before)?;
-    let words = words(line);
-    let word = words.iter().find(|word| (word.start..=word.end).contains(&fault.column))?;
-    let text = line[word.clone()].escape_ascii().to_string().replace("\\\\", "\\");
-    let text = text.replace("\\\"", "\"");
-    Some(if text.len() > 40 { format!("{}...", text.get(..37)?) } else { text })
+    if cut.len() < word.len() { text + "..." } else { text }
 }
 
 /// Why a file has no further entry.

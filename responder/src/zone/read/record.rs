@@ -12,7 +12,7 @@ use domain::{
     zonefile::inplace::ScannedRecord,
 };
 
-use super::{Place, RecordRef, Refusal, alike::Alike, scan::Inherited, type_name};
+use super::{Place, RecordRef, Refusal, alike::Alike, fault::TOO_LONG, scan::Inherited, type_name};
 use crate::zone::name;
 
 /// Where records go.
@@ -86,7 +86,7 @@ impl<'a> Records<'a> {
             return refuse(format!("{} is never in a zone: remove the record", type_name(rtype)));
         }
         if self.rdata.len() > usize::from(u16::MAX) {
-            return refuse("the record data is longer than 65,535 octets".to_owned());
+            return refuse(TOO_LONG.to_owned());
         }
         if self.count == self.most {
             return refuse(format!("the zone has more than {} records, its limit", self.most));
@@ -141,10 +141,10 @@ fn is_at_or_below(owner: &[u8], apex: &[u8]) -> bool {
 }
 
 /// `domain` 0.12 lets names such as `a..b` pass, which no name on the wire can say.
-const EMPTY_LABEL: &str = "a name has an empty label (two dots in a row)";
+pub const EMPTY_LABEL: &str = "a name has an empty label (two dots in a row)";
 
 /// Whether octets are one uncompressed name and nothing more, given that each label was scanned.
-fn is_name(wire: &[u8]) -> bool {
+pub fn is_name(wire: &[u8]) -> bool {
     let mut at = 0;
     while let Some(&length @ 1..) = wire.get(at) {
         at += 1 + usize::from(length);

@@ -54,9 +54,10 @@ pub fn words(entry: &[u8]) -> Vec<Range<usize>> {
             _ => {
                 at = start;
                 while let Some(&octet) = entry.get(at).filter(|&&octet| !ends_word(octet)) {
-                    at += if octet == b'\\' { 2 } else { 1 };
+                    let escapes =
+                        octet == b'\\' && entry.get(at + 1).is_some_and(|&next| next != b'\n');
+                    at += if escapes { 2 } else { 1 };
                 }
-                at = at.min(entry.len());
                 words.push(start..at);
             }
         }
