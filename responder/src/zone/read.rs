@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use domain::{
-    base::{Name, iana::Rtype},
+    base::{Name, Ttl, iana::Rtype},
     zonefile::inplace::Entry,
 };
 
@@ -103,6 +103,7 @@ pub fn read(
         allowance: limits.octets,
         inherited: Inherited::default(),
         records: Records::new(apex, limits.records, sink),
+        units: false,
         files: Vec::new(),
         open: Vec::new(),
         warnings: Vec::new(),
@@ -152,6 +153,8 @@ struct Reader<'a> {
     allowance: u64,
     inherited: Inherited,
     records: Records<'a>,
+    /// Whether times with units were seen: then there will be more, and they are looked for at once.
+    units: bool,
     files: Vec<PathBuf>,
     /// The files being read, as the kernel knows them, outermost first.
     open: Vec<PathBuf>,
@@ -176,6 +179,10 @@ impl Reader<'_> {
         {
             if piece.directive {
                 self.directive(piece.text, &mut origin, Place { file, line: piece.line })?;
+            } else if self.units {
+                let (text, long) = ttl::all_in_seconds(piece.text);
+                let piece = Piece { text: &text, long: &long, ..piece };
+                self.piece(&piece, &origin, file)?;
             } else {
                 self.piece(&piece, &origin, file)?;
             }
@@ -253,6 +260,7 @@ impl Reader<'_> {
         };
         // A second try, in the form that `domain` reads.
         let seconds = ttl::in_seconds(text);
+        self.units |= seconds.is_some();
         let alike = alike::borrow(seconds.as_deref().unwrap_or(text));
         let (second, kind) = match (&alike, &seconds) {
             (Some(alike), _) => (alike.text.as_slice(), Some(alike)),
@@ -275,22 +283,27 @@ impl Reader<'_> {
         place: Place,
     ) -> Result<(), Stop> {
         let mut scanner = Scanner::new(text, origin, &self.inherited);
-        while let Some(entry) = scanner.next()? {
-            let Entry::Record(mut record) = entry else {
+        let mut record = match scanner.next()? {
+            Some(Entry::Record(record)) => record,
+            Some(Entry::Include { .. }) => {
                 return Err(Refusal::at(place.line, "a record was expected").into());
-            };
-            if !self.inherited.has_ttl() && !has_own_ttl(text, origin, &self.inherited) {
-                record.set_ttl(domain::base::Ttl::from_secs(DEFAULT_TTL));
-                self.warnings.push(format!(
-                    "{}:{}: no TTL here and none to inherit: {DEFAULT_TTL} seconds are used; put \
-                     a $TTL line first",
-                    self.files[place.file].display(),
-                    place.line
-                ));
             }
-            self.records.take(&record, alike, &mut self.inherited, place)?;
+            None => return Ok(()),
+        };
+        // Looked at first: an entry that fails may be tried again, so nothing of it may be taken.
+        if scanner.next()?.is_some() {
+            return Err(Refusal::at(place.line, "there are two records in one entry").into());
         }
-        Ok(())
+        if !self.inherited.has_ttl() && !has_own_ttl(text, origin, &self.inherited) {
+            record.set_ttl(Ttl::from_secs(DEFAULT_TTL));
+            self.warnings.push(format!(
+                "{}:{}: no TTL here and none to inherit: {DEFAULT_TTL} seconds are used; put a \
+                 $TTL line first",
+                self.files[place.file].display(),
+                place.line
+            ));
+        }
+        Ok(self.records.take(&record, alike, &mut self.inherited, place)?)
     }
 }
 

@@ -164,6 +164,19 @@ fn times_have_units_as_other_servers_read_them() {
 }
 
 #[test]
+fn times_with_units_are_read_in_every_block() {
+    let mut text = HEAD.to_owned();
+    for number in 0..20_000 {
+        text.push_str(&format!("a{number}    1h    IN    (\n    TXT    b ) ; \"\n"));
+    }
+    assert!(text.len() > 600_000);
+    let records = records(&text);
+    assert!((0..20_000).all(|number| {
+        records[number + 1] == format!("0:{} a{number}.lac. 3600 16 0162", 3 + 2 * number)
+    }));
+}
+
+#[test]
 fn lines_may_end_as_dos_ends_them() {
     let text = format!("{HEAD}x TXT ( a\n b )\n\n TXT \"c\"\n$ORIGIN y\n@ A 192.0.2.1\n");
     let dos = text.replace('\n', "\r\n");

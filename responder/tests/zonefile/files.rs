@@ -69,7 +69,7 @@ fn includes_have_a_deepest_level() {
     assert_eq!(read_in(folder.path(), &limits).expect("a zone").0.len(), 3);
     let limits = Limits { includes: 1, ..limits };
     let error = read_in(folder.path(), &limits).expect_err("too deep");
-    assert_eq!(error, "one:1: $INCLUDE goes deeper than 1 files");
+    assert_eq!(error, "one:1: $INCLUDE goes deeper than the limit, 1");
 }
 
 #[test]

@@ -67,7 +67,10 @@ impl Reader<'_> {
             None => PathBuf::from(OsStr::from_bytes(path)),
         };
         if self.open.len() > self.limits.includes {
-            return refuse(format!("$INCLUDE goes deeper than {} files", self.limits.includes));
+            return refuse(format!(
+                "$INCLUDE goes deeper than the limit, {}",
+                self.limits.includes
+            ));
         }
         match path.canonicalize() {
             Ok(known) if self.open.contains(&known) => {

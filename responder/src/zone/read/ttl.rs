@@ -1,8 +1,8 @@
 //! Times with units, such as `1h30m`: no RFC has them, every other server reads them.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
-use super::words::{is_indented, words};
+use super::words::{entry_end, is_indented, words};
 
 /// Reads a time in seconds: a decimal number, or numbers with the units w, d, h, m and s.
 pub fn parse(word: &[u8]) -> Option<u32> {
@@ -44,7 +44,7 @@ pub fn in_seconds(entry: &[u8]) -> Option<Vec<u8>> {
     }
     let mut rewritten = Cow::Borrowed(entry);
     // Words keep their place from the end of the entry, whatever is rewritten before them.
-    let mut rewrite = |word: &std::ops::Range<usize>| {
+    let mut rewrite = |word: &Range<usize>| {
         let text = &entry[word.clone()];
         if text.iter().any(u8::is_ascii_alphabetic)
             && let Some(seconds) = parse(text)
@@ -70,6 +70,26 @@ pub fn in_seconds(entry: &[u8]) -> Option<Vec<u8>> {
         Cow::Borrowed(_) => None,
         Cow::Owned(rewritten) => Some(rewritten),
     }
+}
+
+/// Rewrites the times of whole entries; also tells those that go over more than one line.
+pub fn all_in_seconds(text: &[u8]) -> (Vec<u8>, Vec<Range<usize>>) {
+    let mut rewritten = Vec::with_capacity(text.len());
+    let mut long = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let end = entry_end(text, at).unwrap_or(text.len());
+        let (entry, start) = (&text[at..end], rewritten.len());
+        match in_seconds(entry) {
+            Some(seconds) => rewritten.extend(seconds),
+            None => rewritten.extend(entry),
+        }
+        if entry[..entry.len() - 1].contains(&b'\n') {
+            long.push(start..rewritten.len());
+        }
+        at = end;
+    }
+    (rewritten, long)
 }
 
 /// Whether a word names a class.
