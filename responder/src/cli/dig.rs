@@ -96,8 +96,8 @@ fn write_edns(text: &mut String, edns: &Edns) -> Result<()> {
         let code = u16::from(*code);
         let payload: Vec<u8> = Vec::try_from(option)?;
         match code {
-            3 => writeln!(text, "; NSID: {} (\"{}\")", hex(&payload), printable(&payload))?,
-            10 => writeln!(text, "; COOKIE: {}", hex(&payload).replace(' ', ""))?,
+            3 => writeln!(text, "; NSID: {} (\"{}\")", hex(&payload, " "), printable(&payload))?,
+            10 => writeln!(text, "; COOKIE: {}", hex(&payload, ""))?,
             15 if payload.len() >= 2 => {
                 let info = u16::from_be_bytes([payload[0], payload[1]]);
                 let known = EXTENDED_ERRORS.iter().find(|(known, _)| *known == info);
@@ -106,7 +106,7 @@ fn write_edns(text: &mut String, edns: &Edns) -> Result<()> {
                 let extra = if extra.is_empty() { extra } else { format!(": ({extra})") };
                 writeln!(text, "; EDE: {info} ({name}){extra}")?;
             }
-            _ => writeln!(text, "; OPT={code}: {}", hex(&payload))?,
+            _ => writeln!(text, "; OPT={code}: {}", hex(&payload, " "))?,
         }
     }
     Ok(())
@@ -134,7 +134,14 @@ fn write_record(text: &mut String, record: &ParsedRecord<'_, &[u8]>) -> Result<(
     let data = record
         .to_any_record::<AllRecordData<_, _>>()
         .with_context(|| format!("the {rtype} record of {} cannot be read", record.owner()))?;
-    let data = data.data().display_zonefile(DisplayKind::Simple);
+    let data = match data.data() {
+        // As RFC 3597, section 5 has it, with the octets in one word.
+        AllRecordData::Unknown(unknown) => {
+            let octets = unknown.data();
+            format!("\\# {} {}", octets.len(), hex(octets, "")).trim_end().to_owned()
+        }
+        known => known.display_zonefile(DisplayKind::Simple).to_string(),
+    };
     writeln!(text, "{name}{ttl}\t{class}\t{rtype}\t{data}")?;
     Ok(())
 }
@@ -149,8 +156,8 @@ fn with_dot(name: impl domain::base::name::ToName) -> String {
     name.to_name::<Vec<u8>>().fmt_with_dot().to_string()
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(" ")
+fn hex(octets: &[u8], separator: &str) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(separator)
 }
 
 fn printable(octets: &[u8]) -> String {

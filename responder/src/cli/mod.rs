@@ -71,8 +71,12 @@ impl Target {
         match (&self.socket, &self.config) {
             (Some(socket), _) => Ok(socket.clone()),
             (None, Some(file)) => {
-                let (config, _) = Config::load(file)?;
-                Ok(config.control_socket())
+                // Faults elsewhere in the file are no reason to keep silent about the daemon.
+                let reading = Config::read(file);
+                if !reading.is_toml {
+                    return Err(Faults(reading.faults).into());
+                }
+                Ok(reading.config.control_socket())
             }
             (None, None) => Ok(Config::default().control_socket()),
         }

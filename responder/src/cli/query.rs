@@ -7,7 +7,7 @@ use clap::Args;
 use domain::base::iana::Rtype;
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query},
-    rr::{DNSClass, Name, RecordType, rdata::opt::EdnsOption},
+    rr::{Name, RecordType, rdata::opt::EdnsOption},
 };
 
 use super::{dig, print};
@@ -44,9 +44,6 @@ pub(super) struct Arguments {
     /// Ask for the node's identity.
     #[arg(long)]
     nsid: bool,
-    /// Ask in class CH: `id.server. TXT` and its like.
-    #[arg(long)]
-    chaos: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
@@ -80,10 +77,7 @@ fn build(arguments: &Arguments) -> Result<Message> {
             arguments.record_type
         )
     })?;
-    let mut query = Query::query(name, RecordType::from(record_type.to_int()));
-    if arguments.chaos {
-        query.set_query_class(DNSClass::CH);
-    }
+    let query = Query::query(name, RecordType::from(record_type.to_int()));
     let id = std::process::id() as u16;
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
     message.add_query(query);

@@ -39,9 +39,9 @@ pub struct Config {
     pub limits: Limits,
     /// How it speaks with primaries and secondaries.
     pub transfer: Transfer,
-    /// TSIG keys, by the order of the file.
+    /// TSIG keys, by name.
     pub keys: Vec<Key>,
-    /// Zones, by the order of the file.
+    /// Zones, in the order of the file.
     pub zones: Vec<Zone>,
 }
 
@@ -157,8 +157,10 @@ pub struct Peers {
 /// What reading a file gave: a configuration as far as it could be understood, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// What could be understood; the rest has its defaults. To be used only if `faults` is empty.
+    /// What could be understood; the rest has its defaults. To be served only if `faults` is empty.
     pub config: Config,
+    /// Whether the file could be read and is TOML at all: else `config` is but the defaults.
+    pub is_toml: bool,
     /// Errors, in the order of the file.
     pub faults: Vec<Diagnostic>,
     /// What works, but hardly as it was meant.
@@ -185,6 +187,7 @@ impl Config {
             Ok(text) => Self::parse(file, &text),
             Err(error) => Reading {
                 config: Self::default(),
+                is_toml: false,
                 faults: vec![Diagnostic {
                     file: file.to_owned(),
                     position: None,

@@ -30,13 +30,14 @@ pub(super) fn parse(file: &Path, text: &str) -> Reading {
         reader.fault(&error.span().unwrap_or(0..0), message);
     }
     // What a broken line meant is unknown, and the faults that follow from it would only confuse.
-    let config = if errors.is_empty() {
+    let is_toml = errors.is_empty();
+    let config = if is_toml {
         read_document(reader.document(&document), file.parent().unwrap_or(Path::new("")))
     } else {
         Config::default()
     };
     let (faults, warnings) = reader.into_findings();
-    Reading { config, faults, warnings }
+    Reading { config, is_toml, faults, warnings }
 }
 
 fn read_document(document: Table<'_>, directory: &Path) -> Config {
@@ -49,7 +50,7 @@ fn read_document(document: Table<'_>, directory: &Path) -> Config {
     let keys = zones::read_keys(document.sections("key"), directory);
     let zones = zones::read_zones(document.sections("zone"), &keys, directory);
     document.finish();
-    let keys = keys.into_iter().flat_map(|(_, key)| key).collect();
+    let keys = keys.into_values().flatten().collect();
     Config { node, listen, xdp, telemetry, limits, transfer, keys, zones }
 }
 

@@ -51,6 +51,7 @@ impl Plane {
         }
         match DataPlane::load(&options) {
             Ok((programs, store)) => {
+                store.set_service(&config.listen.addresses, config.listen.port)?;
                 plane.state().programs = Some(programs);
                 Ok((plane, store))
             }

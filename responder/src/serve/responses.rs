@@ -102,7 +102,7 @@ mod tests {
         for message in [&[0; 11][..], &[0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0]] {
             let mut reply = vec![1];
             assert_eq!(header_only(message, NOTIMP, Event::Oversize, &mut reply), Event::Drop);
-            assert_eq!(reply, []);
+            assert!(reply.is_empty());
         }
     }
 }
