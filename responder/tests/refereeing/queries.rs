@@ -134,8 +134,8 @@ pub fn draw(apex: &Name, names: &[Name], count: usize, seed: u64) -> Vec<Query> 
             0 => Some(known),
             1 => {
                 let label = random_label(&mut random);
-                let first = random.choose::<&[u8]>(&[label.as_slice(), b"www", b"*"]);
-                let labels = [first, b"_tcp"];
+                let first: [&[u8]; 3] = [&label, b"www", b"*"];
+                let labels: [&[u8]; 2] = [*random.choose(&first), b"_tcp"];
                 below(&known, &labels[..1 + random.below(2)])
             }
             _ => {
