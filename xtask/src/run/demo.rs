@@ -69,16 +69,18 @@ pub struct Question {
 }
 
 impl Question {
-    /// An address of some `www` if a zone has one, else the SOA of the first zone.
+    /// The address of the `www` with the shortest name, else the SOA of the first zone.
     ///
     /// # Errors
     /// When a zone file cannot be read.
     pub fn choose(zones: &[Zone]) -> anyhow::Result<Self> {
+        let mut names = Vec::new();
         for zone in zones {
             let text = fs::read(&zone.file).with_context(|| zone.file.display().to_string())?;
-            if let Some(name) = find_www(&String::from_utf8_lossy(&text), &zone.apex) {
-                return Ok(Self { name, kind: "A" });
-            }
+            names.extend(find_www(&String::from_utf8_lossy(&text), &zone.apex));
+        }
+        if let Some(name) = names.into_iter().min_by_key(String::len) {
+            return Ok(Self { name, kind: "A" });
         }
         let apex = zones.first().map_or(".", |zone| &zone.apex);
         Ok(Self { name: apex.to_owned(), kind: "SOA" })

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: everything that CI runs, in order, with the time that each step takes.
 
+mod endings;
+
 use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
@@ -29,6 +31,7 @@ const STEPS: &[Step] = &[
     ("documentation", documentation),
     ("tests", tests),
     ("demo", demo),
+    ("every ending of the demo leaves nothing behind", |_| endings::leave_nothing()),
 ];
 
 /// What passed and what failed: every test counts, and so does every other step.
