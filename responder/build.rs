@@ -18,18 +18,34 @@ const PACKAGE: &str = "responder-ebpf";
 const TARGET: &str = "bpfel-unknown-none";
 
 fn main() -> ExitCode {
-    match build() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("the kernel programs cannot be built: {message}");
-            ExitCode::FAILURE
-        }
+    let Err(fault) = build() else { return ExitCode::SUCCESS };
+    let (message, code) = match fault {
+        // Cargo fails the build by this line and shows nothing else.
+        Fault::Missing(message) => (message, ExitCode::SUCCESS),
+        // Cargo shows what the compiler said.
+        Fault::Compiler(message) => (message, ExitCode::FAILURE),
+    };
+    println!("cargo::error=the kernel programs cannot be built: {message}");
+    code
+}
+
+/// Why there is no object.
+enum Fault {
+    /// Something is not there.
+    Missing(String),
+    /// The compiler ran and failed.
+    Compiler(String),
+}
+
+impl From<String> for Fault {
+    fn from(message: String) -> Self {
+        Self::Missing(message)
     }
 }
 
-fn build() -> Result<(), String> {
+fn build() -> Result<(), Fault> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
+    let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set".to_owned())?);
 
     for name in ["RESPONDER_EBPF_CARGO", "RESPONDER_EBPF_RUSTC"] {
         println!("cargo::rerun-if-env-changed={name}");
@@ -62,7 +78,7 @@ fn compile(
     linker: &Path,
     workspace: &Path,
     target_dir: &Path,
-) -> Result<(), String> {
+) -> Result<(), Fault> {
     let mut cargo = Command::new(&toolchain.cargo);
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(belongs_to_outer_build) {
@@ -81,7 +97,11 @@ fn compile(
     }
     let status =
         cargo.status().map_err(|error| format!("{}: {error}", toolchain.cargo.display()))?;
-    if status.success() { Ok(()) } else { Err(format!("{PACKAGE} does not compile (see above)")) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Fault::Compiler(format!("{PACKAGE} does not compile; the reasons stand below")))
+    }
 }
 
 fn flags(linker: &Path) -> [String; 6] {
