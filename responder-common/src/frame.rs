@@ -6,7 +6,7 @@
 use zerocopy::{FromBytes, Immutable};
 
 use crate::{
-    checksum,
+    bounds, checksum,
     layout::{ADDRESSES_MAX, Root},
     scratch::{HEAD, QUERY_MAX, Scratch},
     verdict::Verdict,
@@ -239,24 +239,22 @@ fn reverse_link(s: &mut Scratch) {
     if start > HEAD - 12 {
         return;
     }
-    let mut octet = 0;
-    while octet < 6 {
-        let Some(&destination) = s.head.get(start + octet) else { return };
-        let Some(&source) = s.head.get(start + octet + 6) else { return };
-        if let Some(place) = s.head.get_mut(start + octet) {
-            *place = source;
-        }
-        if let Some(place) = s.head.get_mut(start + octet + 6) {
-            *place = destination;
-        }
-        octet += 1;
-    }
+    let start = start as u32;
+    // Destination in octets 0 to 5, source in 6 to 11; the rest of the second word stays.
+    let (first, second) = (bounds::word(&s.head, start), bounds::word(&s.head, start + 8));
+    let destination = first & MAC;
+    let source = first >> 48 | (second & 0xffff_ffff) << 16;
+    bounds::put(&mut s.head, start, source | destination << 48);
+    bounds::put(&mut s.head, start + 8, second & !0xffff_ffff | destination >> 16);
 }
+
+/// The octets of an Ethernet address in a word.
+const MAC: u64 = 0xffff_ffff_ffff;
 
 /// A word of the head.
 #[inline(always)]
 fn head_word(s: &Scratch, at: usize) -> u64 {
-    crate::scratch::word(&s.head, at as u32)
+    bounds::word(&s.head, at as u32)
 }
 
 const ADDRESSES_V4: usize = HEAD - UDP as usize - 8;
@@ -296,7 +294,7 @@ fn reverse_ipv4(s: &mut Scratch, datagram: u32) -> u64 {
         + number(u16::from(HOP_LIMIT) << 8 | u16::from(PROTOCOL_UDP))
         + checksum::halves(addresses);
     set(&mut s.head, AT + 10, (!checksum::fold(sum)).to_ne_bytes());
-    crate::message::put(&mut s.head, ADDRESSES_V4 as u32, addresses.rotate_left(32));
+    bounds::put(&mut s.head, ADDRESSES_V4 as u32, addresses.rotate_left(32));
     checksum::halves(addresses)
 }
 
@@ -316,9 +314,9 @@ fn reverse_ipv6(s: &mut Scratch, datagram: u32) -> u64 {
     set(&mut s.head, AT + 2, [0, 0]);
     set(&mut s.head, AT + 4, (datagram as u16).to_be_bytes());
     s.head[AT + 7] = HOP_LIMIT;
-    crate::message::put(&mut s.head, ADDRESSES_V6 as u32, words[2]);
-    crate::message::put(&mut s.head, ADDRESSES_V6 as u32 + 8, words[3]);
-    crate::message::put(&mut s.head, ADDRESSES_V6 as u32 + 16, words[0]);
-    crate::message::put(&mut s.head, ADDRESSES_V6 as u32 + 24, words[1]);
+    bounds::put(&mut s.head, ADDRESSES_V6 as u32, words[2]);
+    bounds::put(&mut s.head, ADDRESSES_V6 as u32 + 8, words[3]);
+    bounds::put(&mut s.head, ADDRESSES_V6 as u32 + 16, words[0]);
+    bounds::put(&mut s.head, ADDRESSES_V6 as u32 + 24, words[1]);
     sum
 }

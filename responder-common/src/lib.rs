@@ -17,7 +17,10 @@
 //! | [`engine`] | the order of these steps |
 //! | [`verdict`] | what became of the query: the counter and its label |
 #![no_std]
+// The barrier of `bounds::opaque`.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod bounds;
 pub mod checksum;
 pub mod engine;
 pub mod frame;

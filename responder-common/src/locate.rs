@@ -3,10 +3,11 @@
 //! RFC 1034, section 4.3.2; RFC 9499 for the terms.
 
 use crate::{
+    bounds,
     layout::{Address, BUCKET_SLOTS, Bucket, Node, Snapshot, ZONE_SLOTS, ZoneSlot, node},
     name::{absorb, keep},
     platform::Platform,
-    scratch::{Scratch, word},
+    scratch::Scratch,
     verdict::{Next, Verdict},
     wire::rtype,
 };
@@ -20,11 +21,11 @@ pub fn hash<P: Platform>(platform: &P, s: &mut Scratch) {
     let labels = s.name_labels.get().min(root.hash_labels);
     platform.repeat(labels, |step| {
         let depth = step + 1;
-        let Some(&start) = s.labels.get(s.name_labels.get().wrapping_sub(depth) as usize) else {
+        let Some(start) = bounds::get(&s.labels, s.name_labels.get().wrapping_sub(depth)) else {
             return false;
         };
         let start = u32::from(start);
-        let first = word(&s.name, start);
+        let first = bounds::word(&s.name, start);
         let length = (first as u32 & 0xff) + 1;
         let multiplier = platform.root().multiplier;
         let mut hash = absorb(s.hash.get(), keep(first, length), multiplier);
@@ -33,13 +34,12 @@ pub fn hash<P: Platform>(platform: &P, s: &mut Scratch) {
             if length <= done {
                 break;
             }
-            hash = absorb(hash, keep(word(&s.name, start + done), length - done), multiplier);
+            hash =
+                absorb(hash, keep(bounds::word(&s.name, start + done), length - done), multiplier);
             done += 8;
         }
         s.hash.set(hash);
-        let Some(place) = s.hashes.get_mut(depth as usize) else { return false };
-        *place = hash;
-        true
+        bounds::set(&mut s.hashes, depth, hash)
     });
 }
 
@@ -89,15 +89,15 @@ pub fn zone_slot(hash: u64) -> u32 {
 /// Looks for the zone whose apex is the last `depth` labels of the current name.
 #[inline(always)]
 fn probe_zone<P: Platform>(platform: &P, s: &mut Scratch, depth: u32) -> bool {
-    let Some(&hash) = s.hashes.get(depth as usize) else { return false };
-    let Some(&start) = s.labels.get(s.name_labels.get().wrapping_sub(depth) as usize) else {
+    let Some(hash) = bounds::get(&s.hashes, depth) else { return false };
+    let Some(start) = bounds::get(&s.labels, s.name_labels.get().wrapping_sub(depth)) else {
         return false;
     };
     s.hash.set(hash);
     s.position.set(u32::from(start));
     platform.repeat(ZONE_PROBES, |step| {
-        let place = (zone_slot(s.hash.get()) + step) as usize & (ZONE_SLOTS - 1);
-        let Some(slot) = platform.root().zones.get(place) else { return false };
+        let place = (zone_slot(s.hash.get()) + step) & (ZONE_SLOTS as u32 - 1);
+        let Some(slot) = bounds::at(&platform.root().zones, place) else { return false };
         let slot = zone_slot_now(slot);
         if slot.hash == 0 {
             return false;
@@ -111,7 +111,7 @@ fn probe_zone<P: Platform>(platform: &P, s: &mut Scratch, depth: u32) -> bool {
         if start + length != s.name_length.get() {
             return true;
         }
-        if differs(platform, s, start, length, |step| zone.name.get(step as usize).copied()) {
+        if differs(platform, s, start, length, |step| bounds::get(&zone.name, step)) {
             return true;
         }
         s.zone.set(slot.snapshot);
@@ -137,7 +137,7 @@ pub(crate) fn differs<P: Platform>(
     stored: impl Fn(u32) -> Option<u64>,
 ) -> bool {
     let mine = |s: &Scratch, step: u32| {
-        keep(word(&s.name, start + step * 8), length.wrapping_sub(step * 8))
+        keep(bounds::word(&s.name, start + step * 8), length.wrapping_sub(step * 8))
     };
     // Most names below an apex take two words.
     if length != 0 && stored(0) != Some(mine(s, 0)) {
@@ -219,13 +219,13 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         }
         let second = here.words[1];
         let labels = s.name_labels.get();
-        let Some(&start) = s.labels.get(labels.wrapping_sub(depth) as usize) else { return false };
+        let Some(start) = bounds::get(&s.labels, labels.wrapping_sub(depth)) else { return false };
         let start = u32::from(start);
         let length = s.name_length.get().wrapping_sub(apex_length).wrapping_sub(start);
         if node::name_length(second) != length {
             return true;
         }
-        let stored = |step: u32| here.words.get((node::HEADER_WORDS + step) as usize).copied();
+        let stored = |step: u32| bounds::get(&here.words, node::HEADER_WORDS + step);
         if differs(platform, s, start, length, stored) {
             return true;
         }
@@ -248,7 +248,7 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
 /// Sets the search up for the name of `depth` labels.
 #[inline(always)]
 fn enter(s: &mut Scratch, depth: u32, mask: u32) {
-    let hash = *s.hashes.get(depth as usize).unwrap_or(&0);
+    let hash = bounds::get(&s.hashes, depth).unwrap_or(0);
     s.hash.set(hash);
     s.bucket.set(hash as u32 & mask);
     s.slot.set(0);

@@ -3,10 +3,10 @@
 //! Sources: RFC 1035, section 4.1; RFC 6891 (EDNS); RFC 9619 (one question only).
 
 use crate::{
-    checksum,
+    bounds, checksum,
     name::{keep, lower},
     platform::Platform,
-    scratch::{Scratch, edns, word},
+    scratch::{Scratch, edns},
     verdict::{Next, Verdict},
     wire::{self, flag, opcode, option, rcode, rtype},
 };
@@ -117,8 +117,9 @@ fn question<P: Platform>(platform: &P, s: &mut Scratch, length: u32) -> bool {
         let at = s.position.get();
         let label = s.octet(at);
         let count = s.count.get();
-        let Some(start) = s.labels.get_mut(count as usize) else { return false };
-        *start = (at - START) as u8;
+        if !bounds::set(&mut s.labels, count, (at - START) as u8) {
+            return false;
+        }
         if label == 0 {
             s.sum.set(1);
             return false;
@@ -155,25 +156,15 @@ fn question<P: Platform>(platform: &P, s: &mut Scratch, length: u32) -> bool {
         if at >= name_length || step >= 32 {
             return false;
         }
-        let octets = keep(word(&s.message, START + at), name_length - at);
+        let octets = keep(bounds::word(&s.message, START + at), name_length - at);
         s.question_sum.set(s.question_sum.get() + checksum::halves(octets));
-        put(&mut s.name, at, lower(octets));
+        bounds::put(&mut s.name, at, lower(octets));
         true
     });
     s.question_end.set(end);
     s.size.set(end);
     s.position.set(end);
     true
-}
-
-/// Writes a word of the current name.
-#[inline(always)]
-pub(crate) fn put<const N: usize>(buffer: &mut [u8; N], at: u32, octets: u64) {
-    let at = at as usize;
-    if at <= N - 8 {
-        // SAFETY: eight octets from `at` are inside the buffer, as was just checked.
-        unsafe { buffer.as_mut_ptr().add(at).cast::<u64>().write_unaligned(octets) };
-    }
 }
 
 /// Reads the additional section of a query: one OPT, or something for the daemon.

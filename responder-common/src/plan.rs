@@ -4,11 +4,12 @@
 //! (DNSSEC); RFC 8482 (ANY); RFC 9471 (glue).
 
 use crate::{
+    bounds,
     layout::{Address, Extent, Fragment, Node, Snapshot, fragment_body, node, node::role},
     locate,
     name::lower,
     platform::Platform,
-    scratch::{ITEMS_MAX, Item, Scratch, edns, item, section, word},
+    scratch::{ITEMS_MAX, Item, Scratch, edns, item, section},
     verdict::{Next, Verdict},
     wire::{self, class, ede, flag, rcode, rtype},
 };
@@ -66,7 +67,7 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     let labels = s.name_labels.get();
     let depth = s.depth.get();
     let exact = labels == depth;
-    let Some(&start) = s.labels.get(labels.wrapping_sub(depth) as usize) else { return fault };
+    let Some(start) = bounds::get(&s.labels, labels.wrapping_sub(depth)) else { return fault };
     let offset = s.name_offset.get();
     let origin = Item {
         fragment: 0,
@@ -200,18 +201,19 @@ fn target<P: Platform>(platform: &P, s: &mut Scratch, alias: Address) -> bool {
         if step >= 32 || step * 8 >= length {
             return false;
         }
-        let octets = word(&octets.0, ALIAS_TARGET + step * 8);
-        crate::message::put(&mut s.name, step * 8, lower(octets));
+        let octets = bounds::word(&octets.0, ALIAS_TARGET + step * 8);
+        bounds::put(&mut s.name, step * 8, lower(octets));
         true
     });
     s.position.set(0);
     s.count.set(0);
     platform.repeat(wire::LABELS_MAX + 1, |_| {
         let at = s.position.get();
-        let label = u32::from(*s.name.get(at as usize).unwrap_or(&0));
+        let label = u32::from(bounds::get(&s.name, at).unwrap_or(0));
         let count = s.count.get();
-        let Some(start) = s.labels.get_mut(count as usize) else { return false };
-        *start = at as u8;
+        if !bounds::set(&mut s.labels, count, at as u8) {
+            return false;
+        }
         if label == 0 {
             return false;
         }
@@ -228,12 +230,10 @@ fn target<P: Platform>(platform: &P, s: &mut Scratch, alias: Address) -> bool {
 fn below<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) -> bool {
     let labels = s.name_labels.get().wrapping_sub(u32::from(zone.apex_labels));
     let length = u32::from(zone.apex_length);
-    let Some(&start) = s.labels.get(labels as usize) else { return false };
+    let Some(start) = bounds::get(&s.labels, labels) else { return false };
     let start = u32::from(start);
     start + length == s.name_length.get()
-        && !locate::differs(platform, s, start, length, |step| {
-            zone.name.get(step as usize).copied()
-        })
+        && !locate::differs(platform, s, start, length, |step| bounds::get(&zone.name, step))
 }
 
 /// The fragment that the node keeps for a role and a type, or none.
@@ -245,7 +245,7 @@ fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype: u16) -> Ad
     let key = node::reference(role, rtype, 0);
     s.candidate.set(0);
     platform.repeat(node::references(second), |step| {
-        let Some(&reference) = here.words.get((base + step) as usize) else { return false };
+        let Some(reference) = bounds::get(&here.words, base + step) else { return false };
         if reference & 0xffff_ffff == key {
             s.candidate.set((reference >> 32) as Address);
             return false;
@@ -267,8 +267,9 @@ fn push<P: Platform>(
 ) -> bool {
     let Some((bits, extent)) = extent(platform, s, fragment, bits) else { return false };
     let place = s.items_length.get();
-    let Some(item) = s.items.get_mut(place as usize) else { return false };
-    *item = Item { fragment, bits, ..origin };
+    if !bounds::set(&mut s.items, place, Item { fragment, bits, ..origin }) {
+        return false;
+    }
     s.items_length.set(place + 1);
     s.size.set(s.size.get() + u32::from(extent.length));
     s.records[section].set(s.records[section].get() + u32::from(extent.records));

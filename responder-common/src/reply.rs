@@ -3,11 +3,11 @@
 use zerocopy::{FromBytes, Immutable};
 
 use crate::{
-    checksum,
+    bounds, checksum,
     layout::{Fragment, fragment_body, patch},
     message::OPT_FIXED,
     platform::Platform,
-    scratch::{Hidden, ITEMS_MAX, Scratch, edns, item, word},
+    scratch::{Hidden, ITEMS_MAX, Scratch, edns, item},
     verdict::Verdict,
     wire::{self, flag, option, rtype},
 };
@@ -52,8 +52,8 @@ pub fn settle<P: Platform>(platform: &P, s: &mut Scratch) -> u32 {
     set_number(&mut s.message, 6, s.records[0].get() as u16);
     set_number(&mut s.message, 8, s.records[1].get() as u16);
     set_number(&mut s.message, 10, (s.records[2].get() + has_opt) as u16);
-    let header = word(&s.message, 0);
-    let counts = word(&s.message, 4);
+    let header = bounds::word(&s.message, 0);
+    let counts = bounds::word(&s.message, 4);
     s.sum.set(checksum::halves(header) + (counts >> 32) + s.question_sum.get());
     if has_opt != 0 {
         opt(platform, s, rcode);
@@ -82,7 +82,7 @@ fn opt<P: Platform>(platform: &P, s: &mut Scratch, rcode: u32) {
         set_number(&mut s.opt, 13, identity as u16);
         let mut done = 0;
         while done < root.nsid.len() as u32 {
-            crate::message::put(&mut s.opt, 15 + done, word(&root.nsid, done));
+            bounds::put(&mut s.opt, 15 + done, bounds::word(&root.nsid, done));
             done += 8;
         }
         s.position.set(OPT_FIXED + 4 + identity);
@@ -93,7 +93,7 @@ fn opt<P: Platform>(platform: &P, s: &mut Scratch, rcode: u32) {
         let fixed = u64::from(option::EDE.swap_bytes())
             | u64::from(2_u16.swap_bytes()) << 16
             | u64::from((code as u16).swap_bytes()) << 32;
-        crate::message::put(&mut s.opt, at, fixed);
+        bounds::put(&mut s.opt, at, fixed);
     }
 }
 
@@ -139,7 +139,7 @@ pub fn write<P: Platform, S: Sink>(platform: &P, s: &mut Scratch, sink: &mut S) 
         if at >= length {
             return false;
         }
-        let octets = crate::name::keep(word(&s.opt, at), length - at);
+        let octets = crate::name::keep(bounds::word(&s.opt, at), length - at);
         let sum = checksum::fold(checksum::halves(octets));
         s.sum.set(s.sum.get() + checksum::at(offset as u16, sum));
         true
@@ -159,7 +159,7 @@ fn fragment<P: Platform, S: Sink>(
     progress: &mut Progress,
     step: u32,
 ) -> bool {
-    let Some(&item) = s.items.get(step as usize) else { return false };
+    let Some(item) = bounds::get(&s.items, step) else { return false };
     let Some(head) = platform.object::<Fragment>(item.fragment) else { return false };
     let extent = if item.bits & item::SIGNED != 0 { head.signed } else { head.plain };
     let body = fragment_body(item.fragment, head.signed.patches);
@@ -178,7 +178,7 @@ fn fragment<P: Platform, S: Sink>(
     s.sum.set(s.sum.get() + checksum::at(offset as u16, extent.sum));
     let count = u32::from(extent.patches);
     platform.repeat(count, |step| {
-        let Some(patch) = native(patches, step * 2) else { return false };
+        let patch = bounds::number(&patches.0, step * 2).swap_bytes();
         let at = patch & patch::OFFSET_MAX;
         let base = match patch >> patch::OFFSET_BITS {
             patch::OWNER => item.owner,
@@ -187,10 +187,10 @@ fn fragment<P: Platform, S: Sink>(
             patch::FRAGMENT => offset as u16,
             _ => progress.anchor.get() as u16,
         };
-        let Some(stored) = native(body, u32::from(at)) else { return false };
+        let stored = bounds::number(&body.0, u32::from(at));
         let place = offset + u32::from(at);
         s.sum.set(s.sum.get() + checksum::number(place as u16, base));
-        if !sink.number(place, stored.swap_bytes().wrapping_add(base)) {
+        if !sink.number(place, stored.wrapping_add(base)) {
             progress.failed.set(1);
             return false;
         }
@@ -198,12 +198,4 @@ fn fragment<P: Platform, S: Sink>(
     });
     progress.offset.set(offset + u32::from(extent.length));
     true
-}
-
-/// Two octets of a body, in the processor's order.
-#[inline(always)]
-fn native(body: &Body, at: u32) -> Option<u16> {
-    let low = *body.0.get(at as usize)?;
-    let high = *body.0.get(at as usize + 1)?;
-    Some(u16::from_le_bytes([low, high]))
 }

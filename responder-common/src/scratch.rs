@@ -2,6 +2,8 @@
 
 use zerocopy::FromZeros;
 
+use crate::bounds;
+
 /// Octets in front of the message: Ethernet, two VLAN tags, IPv6 and UDP take 70 of them.
 pub const HEAD: usize = 80;
 /// Longest query taken, in octets: what an unfragmented datagram carries over Ethernet.
@@ -179,23 +181,12 @@ impl Scratch {
     /// An octet of the message; zero beyond the buffer.
     #[inline(always)]
     pub fn octet(&self, at: u32) -> u32 {
-        u32::from(*self.message.get(at as usize).unwrap_or(&0))
+        u32::from(bounds::get(&self.message, at).unwrap_or(0))
     }
 
     /// A 16-bit number of the message; zero beyond the buffer.
     #[inline(always)]
     pub fn number(&self, at: u32) -> u32 {
-        self.octet(at) << 8 | self.octet(at + 1)
+        u32::from(bounds::number(&self.message, at))
     }
-}
-
-/// Eight octets of a buffer from `at`; zeros where they would reach beyond it.
-#[inline(always)]
-pub fn word<const N: usize>(buffer: &[u8; N], at: u32) -> u64 {
-    let at = at as usize;
-    if at > N - 8 {
-        return 0;
-    }
-    // SAFETY: eight octets from `at` are inside the buffer, as was just checked.
-    unsafe { core::ptr::read_unaligned(buffer.as_ptr().add(at).cast::<u64>()) }
 }

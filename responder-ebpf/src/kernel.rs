@@ -8,6 +8,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use responder_common::{
+    bounds::opaque,
     layout::{Address, Root, SEGMENT_BYTES, SEGMENT_SLACK, SEGMENTS_MAX, UNIT, UNIT_BITS},
     platform::Platform,
     scratch::Scratch,
@@ -60,15 +61,6 @@ pub fn scratch() -> Option<&'static mut Scratch> {
     // SAFETY: the slot belongs to this processor; a program runs to its end before the next begins, and
     // each function takes the reference anew.
     Some(unsafe { &mut *scratch })
-}
-
-/// Hides a value's history from the compiler, which would otherwise drop a mask that the verifier needs.
-#[inline(always)]
-pub fn opaque(value: u64) -> u64 {
-    let mut value = value;
-    // SAFETY: no instruction at all.
-    unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
-    value
 }
 
 /// The kernel as the engine's platform.

@@ -8,8 +8,6 @@
 //! | [`tc`] | the same for an skb, where a frame cannot grow |
 #![no_std]
 #![no_main]
-// The optimiser barrier of `kernel::opaque`.
-#![feature(asm_experimental_arch)]
 
 mod kernel;
 mod steps;

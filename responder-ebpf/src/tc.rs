@@ -1,12 +1,11 @@
 //! The same as [`crate::xdp`] for an skb: it can always grow, and it is sent back by a redirect.
 
 use aya_ebpf::{
-    helpers::{
-        bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes,
-    },
+    helpers::{bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes},
     programs::TcContext,
 };
 use responder_common::{
+    bounds::opaque,
     engine,
     frame::{self, Checksum, Frame, HEADERS_MAX},
     platform::Platform,
@@ -17,7 +16,7 @@ use responder_common::{
 use zerocopy::{FromBytes, Immutable};
 
 use crate::{
-    kernel::{Kernel, opaque, scratch},
+    kernel::{Kernel, scratch},
     steps,
 };
 
@@ -89,7 +88,7 @@ fn load(ctx: &TcContext, s: &mut Scratch) -> Result<(), Verdict> {
     }
     // SAFETY: `head` and `message` are one stretch of memory that holds the longest headers and query.
     let loaded = unsafe {
-        let to = (&raw mut *s).cast::<u8>().add(HEAD - head as usize);
+        let to = (&raw mut *s).cast::<u8>().add(opaque(HEAD as u64 - head) as usize);
         bpf_skb_load_bytes(ctx.skb.skb.cast(), 0, to.cast(), length as u32)
     };
     if loaded == 0 { Ok(()) } else { Err(Verdict::BadLength) }
@@ -109,7 +108,7 @@ fn store_head(ctx: &TcContext, s: &Scratch) -> Result<(), Verdict> {
     }
     // SAFETY: `head` and `message` are one stretch of memory.
     let stored = unsafe {
-        let from = (&raw const *s).cast::<u8>().add(HEAD - head as usize);
+        let from = (&raw const *s).cast::<u8>().add(opaque(HEAD as u64 - head) as usize);
         bpf_skb_store_bytes(ctx.skb.skb, 0, from.cast(), length as u32, 0)
     };
     if stored == 0 { Ok(()) } else { Err(Verdict::Torn) }

@@ -5,6 +5,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use responder_common::{
+    bounds::opaque,
     engine,
     frame::{self, Checksum, Frame, HEADERS_MAX},
     platform::Platform,
@@ -15,7 +16,7 @@ use responder_common::{
 use zerocopy::{FromBytes, Immutable};
 
 use crate::{
-    kernel::{Kernel, opaque, scratch},
+    kernel::{Kernel, scratch},
     steps,
 };
 
@@ -80,7 +81,7 @@ fn load(ctx: &XdpContext, s: &mut Scratch) -> Result<(), Verdict> {
     }
     // SAFETY: `head` and `message` are one stretch of memory that holds the longest headers and query.
     let loaded = unsafe {
-        let to = (&raw mut *s).cast::<u8>().add(HEAD - head as usize);
+        let to = (&raw mut *s).cast::<u8>().add(opaque(HEAD as u64 - head) as usize);
         bpf_xdp_load_bytes(ctx.ctx, 0, to.cast(), length as u32)
     };
     if loaded == 0 { Ok(()) } else { Err(Verdict::BadLength) }
@@ -117,7 +118,7 @@ fn store_head(ctx: &XdpContext, s: &Scratch) -> Result<(), Verdict> {
     }
     // SAFETY: `head` and `message` are one stretch of memory.
     let stored = unsafe {
-        let from = (&raw const *s).cast::<u8>().add(HEAD - head as usize);
+        let from = (&raw const *s).cast::<u8>().add(opaque(HEAD as u64 - head) as usize);
         bpf_xdp_store_bytes(ctx.ctx, 0, from.cast_mut().cast(), length as u32)
     };
     if stored == 0 { Ok(()) } else { Err(Verdict::Torn) }

@@ -1,10 +1,33 @@
-//! The kernel programs: loading, attaching, counting.
+//! The third hop of a query's journey, from outside: the kernel programs are loaded, attached, counted.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`maps`] | the programs' maps as the store's memory |
+//! | [`attach`] | hooks and interfaces |
+
+mod attach;
+mod maps;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use anyhow::{Context, anyhow, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{MapData, PerCpuArray},
+    programs::{ProgramError, SchedClassifier, Xdp},
+};
+use responder_common::verdict::{COUNTERS, Verdict};
 use serde::{Deserialize, Serialize};
 
 use crate::store::{Store, StoreOptions};
+
+/// The kernel programs, as the build script compiled them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/responder-ebpf"));
+
+/// The program of the driver's hook.
+const XDP_PROGRAM: &str = "responder_xdp";
+/// The program of the tc hook.
+const TC_PROGRAM: &str = "responder_tc";
 
 /// `xdp.mode` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +64,18 @@ pub struct Attachment {
 }
 
 /// The loaded programs; detached when dropped.
-pub struct DataPlane {}
+pub struct DataPlane {
+    ebpf: Ebpf,
+    counters: PerCpuArray<MapData, Row>,
+}
+
+/// The counters of one hook on one processor.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Row([u64; COUNTERS]);
+
+// SAFETY: an array of numbers.
+unsafe impl aya::Pod for Row {}
 
 impl DataPlane {
     /// Loads the programs and makes the store that they read. Nothing is attached yet.
@@ -49,20 +83,97 @@ impl DataPlane {
     /// # Errors
     /// A missing capability or a refusal of the verifier, as one clear line with the remedy.
     pub fn load(options: &StoreOptions) -> anyhow::Result<(Self, Arc<Store>)> {
-        let store = Store::in_memory(options)?;
-        Ok((Self {}, Arc::new(store)))
+        let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(explain)?;
+        let backing = maps::KernelMemory::take(&mut ebpf)?;
+        let store = Store::over(Box::new(backing), options)
+            .context("the kernel gives no memory for the store")?;
+        for name in [XDP_PROGRAM, TC_PROGRAM] {
+            load_program(&mut ebpf, name)?;
+        }
+        let counters = ebpf.take_map("COUNTERS").context("the programs have no map COUNTERS")?;
+        let counters = PerCpuArray::try_from(counters)?;
+        Ok((Self { ebpf, counters }, Arc::new(store)))
     }
 
-    /// Attaches to an interface for queries to `port`.
+    /// Attaches to an interface.
     ///
     /// # Errors
     /// A missing interface, a program of somebody else's already there; one clear line with the remedy.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> anyhow::Result<Attachment> {
-        Ok(Attachment { interface: interface.into(), mode, warning: None })
+        attach::attach(&mut self.ebpf, interface, mode)
     }
 
     /// The counters, summed over the processors.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        Counters { xdp: self.hook(0), tc: self.hook(1) }
     }
+
+    /// How many instructions the verifier worked through, by program: what is left of its million is
+    /// the room to grow.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn verified(&self) -> anyhow::Result<BTreeMap<&'static str, u32>> {
+        let mut counts = BTreeMap::new();
+        for name in [XDP_PROGRAM, TC_PROGRAM] {
+            let program = self.ebpf.program(name).context("the program is missing")?;
+            let count = program.info()?.verified_instruction_count();
+            counts.insert(name, count.context("this kernel does not count them (before 5.16)")?);
+        }
+        Ok(counts)
+    }
+
+    fn hook(&self, hook: u32) -> BTreeMap<String, u64> {
+        let Ok(rows) = self.counters.get(&hook, 0) else { return BTreeMap::new() };
+        let sum = |verdict: &Verdict| rows.iter().map(|row| row.0[*verdict as usize]).sum();
+        Verdict::ALL
+            .iter()
+            .map(|verdict| (verdict.label().to_owned(), sum(verdict)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
+fn load_program(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<()> {
+    let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
+    let loaded = match name {
+        XDP_PROGRAM => TryInto::<&mut Xdp>::try_into(program)?.load(),
+        _ => TryInto::<&mut SchedClassifier>::try_into(program)?.load(),
+    };
+    match loaded {
+        Ok(()) => Ok(()),
+        Err(ProgramError::LoadError { io_error, .. }) if denied(&io_error) => {
+            bail!("{MISSING_CAPABILITY}")
+        }
+        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+            let log = verifier_log.to_string();
+            tracing::debug!("{log}");
+            let end: Vec<&str> = log.lines().rev().take(3).collect();
+            Err(anyhow!(
+                "this kernel's verifier refuses {name} ({io_error}): set xdp.mode = \"off\" to serve \
+                 from sockets, and report the kernel's version and this: {}",
+                end.into_iter().rev().collect::<Vec<_>>().join(" / ")
+            ))
+        }
+        Err(error) => Err(error).with_context(|| format!("loading {name}")),
+    }
+}
+
+/// What an operator can do about it.
+const MISSING_CAPABILITY: &str = "no permission to load BPF programs: run as root, or grant CAP_BPF, \
+     CAP_NET_ADMIN and CAP_PERFMON (systemd: AmbientCapabilities=), or set xdp.mode = \"off\"";
+
+fn denied(error: &std::io::Error) -> bool {
+    // EACCES is the verifier's word for an access that it refuses.
+    error.raw_os_error() == Some(libc::EPERM)
+}
+
+/// The first cause that is an operating system error decides.
+fn explain(error: aya::EbpfError) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    let system = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    if system.is_some_and(denied) {
+        return anyhow!("{MISSING_CAPABILITY}");
+    }
+    error.context("loading the kernel programs")
 }

@@ -1,0 +1,77 @@
+//! The programs' maps as the store's memory: written without a system call.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+    sync::Mutex,
+};
+
+use anyhow::Context;
+use aya::{
+    Ebpf,
+    maps::{ArrayOfMaps, Map, MapData},
+};
+use memmap2::{MmapOptions, MmapRaw};
+use responder_common::layout::{Root, SEGMENT_BYTES, SEGMENT_SLACK};
+
+use crate::store::memory::Backing;
+
+/// `BPF_MAP_TYPE_ARRAY` and `BPF_F_MMAPABLE` of the kernel's interface.
+const ARRAY: u32 = 2;
+const MMAPABLE: u32 = 1 << 10;
+
+/// Memory that the kernel programs read.
+pub struct KernelMemory {
+    root: MapData,
+    segments: Mutex<ArrayOfMaps<MapData>>,
+}
+
+impl KernelMemory {
+    /// Takes the maps of a loaded object.
+    ///
+    /// # Errors
+    /// When they are not what this version of the daemon knows.
+    pub fn take(ebpf: &mut Ebpf) -> anyhow::Result<Self> {
+        let Some(Map::Array(root)) = ebpf.take_map("ROOT") else {
+            anyhow::bail!("the programs have no map ROOT")
+        };
+        let segments = ebpf.take_map("SEGMENTS").context("the programs have no map SEGMENTS")?;
+        Ok(Self { root, segments: Mutex::new(ArrayOfMaps::try_from(segments)?) })
+    }
+}
+
+impl Backing for KernelMemory {
+    fn root(&self) -> io::Result<MmapRaw> {
+        map(&self.root, size_of::<Root>())
+    }
+
+    fn segment(&self, number: u32) -> io::Result<MmapRaw> {
+        let length = SEGMENT_BYTES + SEGMENT_SLACK;
+        let definition = aya_obj::Map::new_from_params(ARRAY, 4, length as u32, 1, MMAPABLE);
+        let segment = MapData::create(definition, "segment", None).map_err(io::Error::other)?;
+        let memory = map(&segment, length as usize)?;
+        self.segments
+            .lock()
+            .expect("no panic under this lock")
+            .set(number, &segment, 0)
+            .map_err(io::Error::other)?;
+        // The outer map and the mapping keep the segment.
+        Ok(memory)
+    }
+
+    fn wait(&self) {
+        const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+        // SAFETY: a system call without pointers. It returns after every processor has left the
+        // section in which a program may run. A kernel without it would be older than the programs need.
+        let done = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+        if done != 0 {
+            tracing::warn!("membarrier: {}; waiting instead", io::Error::last_os_error());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+}
+
+/// A map's memory.
+fn map(map: &MapData, length: usize) -> io::Result<MmapRaw> {
+    MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd())
+}

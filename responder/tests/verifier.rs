@@ -1,0 +1,24 @@
+//! The verifier is a budget: how many instructions it works through to accept each program.
+
+use responder::{dataplane::DataPlane, store::StoreOptions};
+
+/// Processed instructions that a program may take; the verifier gives up at a million.
+const BUDGET: u32 = 200_000;
+
+#[test]
+fn the_verifier_accepts_the_programs_within_the_budget() {
+    // RESPONDER_LOG=debug shows the verifier's log.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("RESPONDER_LOG"))
+        .with_test_writer()
+        .try_init();
+    let options = StoreOptions { udp_size: 1232, id: "test".into() };
+    let (plane, _store) = DataPlane::load(&options)
+        .unwrap_or_else(|error| panic!("the kernel takes the programs: {error:#}"));
+    let counts = plane.verified().expect("the kernel counts");
+    assert_eq!(counts.len(), 2);
+    for (program, count) in counts {
+        println!("{program}: {count} instructions processed");
+        assert!(count <= BUDGET, "{program}: {count} of {BUDGET} instructions");
+    }
+}
