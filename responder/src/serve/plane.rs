@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use tracing::{info, warn};
 
 use crate::{
-    config::Config,
+    config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
     dataplane::{Attachment, Counters, DataPlane, Mode},
-    store::Store,
+    store::{Store, StoreOptions},
 };
 
 /// The kernel programs of this daemon, if there are any.
@@ -39,7 +39,7 @@ impl Plane {
         let plane = Self { configured: mode, state: Mutex::default() };
         let options = config.store_options();
         if mode == Mode::Off || interfaces.is_empty() {
-            return Ok((plane, Arc::new(Store::in_memory(&options)?)));
+            return Ok((plane, without_kernel(&options)?));
         }
         for interface in interfaces {
             if !interface_exists(interface) {
@@ -51,13 +51,14 @@ impl Plane {
         }
         match DataPlane::load(&options) {
             Ok((programs, store)) => {
-                store.set_service(&config.listen.addresses, config.listen.port)?;
+                let Listen { addresses, port } = &config.listen;
+                store.set_service(addresses, *port).context("remove some of listen.addresses")?;
                 plane.state().programs = Some(programs);
                 Ok((plane, store))
             }
             Err(error) if mode == Mode::Auto => {
                 plane.degrade(format!("{error:#}"));
-                Ok((plane, Arc::new(Store::in_memory(&options)?)))
+                Ok((plane, without_kernel(&options)?))
             }
             Err(error) => Err(error),
         }
@@ -135,6 +136,11 @@ impl Plane {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A store that only this process reads.
+fn without_kernel(options: &StoreOptions) -> Result<Arc<Store>> {
+    Ok(Arc::new(Store::in_memory(options).context("no memory for the store")?))
 }
 
 /// The mode as the configuration writes it.
