@@ -5,19 +5,28 @@
 //!   vs 10.53.0.1/24 fd53::1/64  ========  vc 10.53.0.2/24 fd53::2/64
 //! ```
 //!
+//! A veth takes what its peer's program transmits (`XDP_TX`) only while an XDP program is attached to
+//! itself: GRO gives it the queue for such frames, but nothing wakes the queue's reader (seen on 6.18).
+//! So the client's side carries one that passes everything.
+//!
 //! Everything lives inside the namespaces, so deleting them leaves nothing. Needs root.
+
+mod program;
 
 use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    os::fd::AsRawFd as _,
+    os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
     process::Command,
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
+
+use program::Verdict;
 
 use crate::{
     cleanup::{self, Item},
@@ -48,6 +57,8 @@ pub struct Pair {
     pub server: Namespace,
     /// The side from which it is asked.
     pub client: Namespace,
+    /// Keeps the passing program on the client's interface.
+    passing: Mutex<Option<OwnedFd>>,
 }
 
 impl Pair {
@@ -65,6 +76,7 @@ impl Pair {
         let pair = Self {
             server: Namespace::create(&format!("{name}-server"))?,
             client: Namespace::create(&format!("{name}-client"))?,
+            passing: Mutex::new(None),
         };
         // One queue on each side: replies landing on a second one go uncounted by kxdpgun.
         let queues = ["numtxqueues", "1", "numrxqueues", "1"];
@@ -74,7 +86,26 @@ impl Pair {
         pair.server.configure(SERVER_INTERFACE, SERVER)?;
         pair.client.configure(CLIENT_INTERFACE, CLIENT)?;
         pair.await_carrier()?;
+        pair.pass_on_client_side()?;
         Ok(pair)
+    }
+
+    /// Runs `work` while the client's interface is free for an XDP program of its own, as `kxdpgun`
+    /// wants it.
+    ///
+    /// # Errors
+    /// When the passing program cannot be attached again afterwards.
+    pub fn with_free_client_interface<T>(&self, work: impl FnOnce() -> T) -> anyhow::Result<T> {
+        drop(self.passing.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let result = work();
+        self.pass_on_client_side()?;
+        Ok(result)
+    }
+
+    fn pass_on_client_side(&self) -> anyhow::Result<()> {
+        let link = self.client.enter(|| program::attach(CLIENT_INTERFACE, Verdict::Pass))??;
+        *self.passing.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
+        Ok(())
     }
 
     /// A link that is up but without carrier loses the first packets.
@@ -175,7 +206,7 @@ impl Namespace {
             process::output(&mut add)?;
         }
         process::output(&mut self.ip(["link", "set", interface, "up"]))?;
-        // A veth takes what its peer's XDP program transmits only while it runs NAPI; GRO starts it.
+        // As on a network card, packets are taken by NAPI on both sides.
         process::output(self.command("ethtool").args(["-K", interface, "gro", "on"]))?;
         Ok(())
     }

@@ -84,3 +84,47 @@ fn a_sweep_removes_the_namespaces_of_a_killed_run() {
     cleanup::sweep();
     assert!(!exists(&name));
 }
+
+#[test]
+fn what_the_servers_driver_sends_back_reaches_the_client() {
+    const COUNT: u64 = 50;
+    let pair = Pair::create().expect("a pair");
+    let attach = || program::attach(SERVER_INTERFACE, Verdict::Transmit);
+    let reflector = pair.server.enter(attach).expect("entered").expect("attached");
+    let neighbour =
+        ["neighbour", "replace", "10.53.0.1", "lladdr", "02:00:00:00:00:01", "dev", "vc"];
+    process::output(&mut pair.client.ip(neighbour)).expect("a neighbour");
+
+    let before = received(&pair.client, CLIENT_INTERFACE);
+    let socket = pair.client.enter(|| UdpSocket::bind((CLIENT[0], 0))).expect("entered");
+    let socket = socket.expect("bound");
+    for _ in 0..COUNT {
+        socket.send_to(b"hello", (SERVER[0], 53)).expect("sent");
+    }
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while received(&pair.client, CLIENT_INTERFACE) < before + COUNT {
+        assert!(Instant::now() < deadline, "they do not come back");
+        thread::sleep(Duration::from_millis(10));
+    }
+    drop(reflector);
+}
+
+#[test]
+fn the_clients_interface_can_be_lent() {
+    let pair = Pair::create().expect("a pair");
+    let attach = || pair.client.enter(|| program::attach(CLIENT_INTERFACE, Verdict::Pass).is_ok());
+    assert!(!attach().expect("entered"), "it carries a program");
+    let lent = pair.with_free_client_interface(|| attach().expect("entered"));
+    assert!(lent.expect("carried again"), "it is free meanwhile");
+    assert!(!attach().expect("entered"), "it carries one again");
+}
+
+/// Packets that an interface has received.
+fn received(namespace: &Namespace, interface: &str) -> u64 {
+    let read = || fs::read_to_string("/proc/thread-self/net/dev");
+    let text = namespace.enter(read).expect("entered").expect("statistics");
+    let start = format!("{interface}:");
+    let numbers = text.lines().find_map(|line| line.trim().strip_prefix(&start));
+    let packets = numbers.and_then(|numbers| numbers.split_whitespace().nth(1));
+    packets.and_then(|word| word.parse().ok()).expect("a number")
+}

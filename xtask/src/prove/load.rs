@@ -138,7 +138,8 @@ impl<'a> Load<'a> {
         let (seconds, rate) = (self.args.seconds.to_string(), self.args.rate.to_string());
         let mut generator = pair.client.command("kxdpgun");
         generator.args(["-t", &seconds, "-Q", &rate, "-i"]).arg(&self.queries);
-        let said = process::output(generator.arg(servers::server_ip().to_string()))?;
+        generator.arg(servers::server_ip().to_string());
+        let said = pair.with_free_client_interface(|| process::output(&mut generator))??;
         let line = |start: &str| {
             let line = said.lines().find_map(|line| line.strip_prefix(start));
             line.map(str::trim).with_context(|| format!("kxdpgun does not say {start:?}: {said}"))

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use crate::{
     cleanup::{self, Scratch},
@@ -86,7 +86,7 @@ fn demo(once: bool) -> anyhow::Result<()> {
 fn self_check(daemon: &mut Daemon, mut dig: Command) -> anyhow::Result<()> {
     let before = Counts::read(&daemon.status()?)?;
     let reply = process::output(dig.args(["+tries=1", "+time=2"]))
-        .with_context(|| format!("no answer; the daemon's log:\n{}", daemon.log_tail()))?;
+        .map_err(|error| anyhow!("no answer: {error}; the daemon's log:\n{}", daemon.log_tail()))?;
     daemon.ensure_alive()?;
     let after = Counts::read(&daemon.status()?)?;
     let count = after.since(&before);
