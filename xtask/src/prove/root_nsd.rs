@@ -41,9 +41,12 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let our_client = servers::from_client(&our_pair);
     let daemon = servers::start_ours(&program, &our_pair, &zones, "native", folder.path())?;
     let ours = servers::side(&our_client);
-    let before = Kernel::read(&daemon.status()?);
+    let before = daemon.status()?;
     let our_replies = ours.reach(|us| ask::datagrams(us, &queries, Pace::default()))?;
-    let kernel = Kernel::read(&daemon.status()?).since(&before);
+    let after = daemon.status()?;
+    let added =
+        |hook| servers::since(&servers::counters(&after, hook), &servers::counters(&before, hook));
+    let (xdp, tc) = (added("xdp"), added("tc"));
     println!("ours: {} lost, {} sent again", our_replies.lost(), our_replies.resent);
 
     let apexes = [zones[0].apex.clone()];
@@ -53,7 +56,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     println!("{tally}");
 
     let sent = queries.len() as u64 + our_replies.resent;
-    let share = kernel.answered() as f64 / sent as f64;
+    let answered = |hook: &Value| hook["answered"].as_u64().unwrap_or(0);
+    let share = (answered(&xdp) + answered(&tc)) as f64 / sent as f64;
     let holds = tally.faults() == 0
         && our_replies.lost() == 0
         && their_replies.lost() == 0
@@ -71,8 +75,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         "kernel": {
             "share": share,
             "least share": LEAST_SHARE,
-            "xdp": kernel.xdp,
-            "tc": kernel.tc,
+            "xdp": xdp,
+            "tc": tc,
         },
     });
     Ok(Outcome { holds, figures })
@@ -88,37 +92,4 @@ fn examples(tally: &Tally) -> Value {
         .iter()
         .map(|(class, (_, examples))| (class.clone(), json!(examples)))
         .collect()
-}
-
-/// The counters of both hooks.
-pub struct Kernel {
-    xdp: BTreeMap<String, u64>,
-    tc: BTreeMap<String, u64>,
-}
-
-impl Kernel {
-    fn read(status: &Value) -> Self {
-        Self { xdp: servers::counters(status, "xdp"), tc: servers::counters(status, "tc") }
-    }
-
-    fn since(mut self, before: &Self) -> Self {
-        for (now, before) in [(&mut self.xdp, &before.xdp), (&mut self.tc, &before.tc)] {
-            for (label, count) in now.iter_mut() {
-                *count -= before.get(label).copied().unwrap_or(0);
-            }
-            now.retain(|_, count| *count > 0);
-        }
-        self
-    }
-
-    /// Replies sent from either hook: every verdict but the passes and drops.
-    fn answered(&self) -> u64 {
-        let counts = self.xdp.iter().chain(&self.tc);
-        let sent = counts.filter(|(label, _)| !is_unanswered(label));
-        sent.map(|(_, count)| count).sum()
-    }
-}
-
-fn is_unanswered(label: &str) -> bool {
-    ["pass", "drop", "to-tc", "to_tc"].iter().any(|start| label.starts_with(start))
 }

@@ -1,7 +1,6 @@
 //! Servers in namespaces of their own, ours with the kernel programs among them.
 
 use std::{
-    collections::BTreeMap,
     fs,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -112,21 +111,25 @@ pub fn start_ours(
     Daemon::start(&pair.server, program, &config, &folder, Duration::from_secs(120))
 }
 
-/// The counters of one hook in `responder status --json`, by verdict.
-pub fn counters(status: &Value, hook: &str) -> BTreeMap<String, u64> {
-    let found = find(status, hook);
-    let pairs = found.into_iter().flatten();
-    pairs.filter_map(|(label, count)| Some((label.clone(), count.as_u64()?))).collect()
+/// What a hook (`xdp` or `tc`) counts in `responder status --json`.
+pub fn counters(status: &Value, hook: &str) -> Value {
+    status["data-plane"][hook].clone()
 }
 
-/// The first object under this key, wherever it is.
-fn find<'a>(value: &'a Value, key: &str) -> Option<&'a serde_json::Map<String, Value>> {
-    let object = value.as_object()?;
-    let here = object
-        .get(key)
-        .and_then(Value::as_object)
-        .filter(|counts| !counts.is_empty() && counts.values().all(Value::is_u64));
-    here.or_else(|| object.values().find_map(|value| find(value, key)))
+/// What was added between two readings of counters, leaving out what was not.
+pub fn since(now: &Value, before: &Value) -> Value {
+    match now {
+        Value::Number(_) => {
+            let count = |value: &Value| value.as_u64().unwrap_or(0);
+            (count(now) - count(before)).into()
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(label, now)| (label, since(now, &before[label])));
+            let fields = fields.filter(|(_, added)| *added != 0);
+            fields.map(|(label, added)| (label.clone(), added)).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 /// The IP address that clients ask.
