@@ -163,6 +163,9 @@ pub fn on_signals() -> io::Result<()> {
             item.remove();
         }
         let code = EXIT_CODE.load(Ordering::Relaxed);
+        if code == 0 {
+            println!("\nended");
+        }
         process::exit(if code >= 0 { code } else { 128 + i32::from(signal) });
     });
     Ok(())

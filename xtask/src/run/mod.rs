@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
+use serde_json::Value;
 
 use crate::{
     cleanup::{self, Scratch},
@@ -66,20 +67,31 @@ fn demo(once: bool) -> anyhow::Result<()> {
     let zones = demo::zones()?;
     let config = demo::write_config(scratch.path(), &zones)?;
     let mut daemon = Daemon::start(&pair.server, &program, &config, scratch.path(), PATIENCE)?;
+    let refused = refused_zones(&daemon.status()?);
     let question = Question::choose(&zones)?;
 
     let prefix = if std::env::var_os("SUDO_USER").is_some() { "sudo " } else { "" };
     let dig = question.dig(&pair.client, SERVER[0]);
-    println!("responder serves {} zones on a veth pair; ask it:\n", zones.len());
+    let served = zones.len() - refused.len();
+    println!("responder serves {served} zones on a veth pair; ask it:\n");
     println!("  {prefix}{}\n", process::describe(&dig));
 
     self_check(&mut daemon, dig)?;
+    ensure!(refused.is_empty(), "sample zones are refused:\n{}", refused.join("\n"));
     if once {
         return Ok(());
     }
     println!("Ctrl-C ends it and leaves nothing behind\n");
     cleanup::interruption_is_success();
     watch(&mut daemon)
+}
+
+/// The zones that are not served, each with the reason.
+fn refused_zones(status: &Value) -> Vec<String> {
+    let zones = status["zones"].as_array().into_iter().flatten();
+    let refused = zones.filter(|zone| zone["state"] != "serving");
+    let text = |value: &Value| value.as_str().unwrap_or("no reason is given").to_owned();
+    refused.map(|zone| format!("{}: {}", text(&zone["name"]), text(&zone["last-error"]))).collect()
 }
 
 /// Asks once and has the counters prove that the kernel answered.
