@@ -21,7 +21,7 @@ pub struct Body(pub [u8; 1 << 16]);
 pub trait Sink {
     /// Copies the first `length` octets of `body` to `offset` of the message. False where they do not fit.
     fn copy(&mut self, offset: u32, body: &Body, length: u16) -> bool;
-    /// Writes a 16-bit number in network order at `offset` of the message.
+    /// Writes a compression pointer in network order at `offset` of the message.
     fn number(&mut self, offset: u32, value: u16) -> bool;
     /// Writes the first `length` octets of the reply's OPT at `offset` of the message.
     fn opt(&mut self, offset: u32, opt: &[u8; crate::scratch::OPT_MAX], length: u32) -> bool;

@@ -12,6 +12,7 @@ use responder_common::{
     reply::{self, Body, Sink},
     scratch::{OPT_MAX, QUERY_MAX, Scratch},
     verdict::{Action, Next, Verdict},
+    wire::POINTER,
 };
 use zerocopy::FromZeros;
 
@@ -141,7 +142,8 @@ impl Sink for Buffer<'_> {
     }
 
     fn number(&mut self, offset: u32, value: u16) -> bool {
-        self.put(offset, &value.to_be_bytes())
+        // A target beyond what a pointer can express wraps round to something that is no pointer.
+        value >= POINTER && self.put(offset, &value.to_be_bytes())
     }
 
     fn opt(&mut self, offset: u32, opt: &[u8; OPT_MAX], length: u32) -> bool {

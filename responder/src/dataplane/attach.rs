@@ -6,7 +6,7 @@ use aya::{
     programs::{
         ProgramError, SchedClassifier, TcAttachType, Xdp,
         links::FdLink,
-        tc::{self, TcError},
+        tc::{self, SchedClassifierLinkId, TcError},
         xdp::XdpMode,
     },
     util::KernelVersion,
@@ -24,15 +24,11 @@ pub fn attach(ebpf: &mut Ebpf, interface: &str, mode: Mode) -> anyhow::Result<At
             Ok(done(Mode::Tc, None))
         }
         Mode::Native => {
-            attach_xdp(ebpf, interface)?;
-            attach_tc(ebpf, interface)?;
+            attach_both(ebpf, interface)?;
             Ok(done(Mode::Native, None))
         }
-        Mode::Auto => match attach_xdp(ebpf, interface) {
-            Ok(()) => {
-                attach_tc(ebpf, interface)?;
-                Ok(done(Mode::Native, None))
-            }
+        Mode::Auto => match attach_both(ebpf, interface) {
+            Ok(()) => Ok(done(Mode::Native, None)),
             Err(native) => {
                 attach_tc(ebpf, interface).with_context(|| format!("{native:#}"))?;
                 let warning = format!("{native:#}; answering from tc, which costs more a query");
@@ -42,10 +38,21 @@ pub fn attach(ebpf: &mut Ebpf, interface: &str, mode: Mode) -> anyhow::Result<At
     }
 }
 
+/// Both hooks or neither: tc first, so that no reply that XDP cannot hold finds it missing.
+fn attach_both(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<()> {
+    let behind = attach_tc(ebpf, interface)?;
+    if let Err(error) = attach_xdp(ebpf, interface) {
+        tc_program(ebpf)?.detach(behind)?;
+        return Err(error);
+    }
+    Ok(())
+}
+
 fn attach_xdp(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<()> {
     let program = ebpf.program_mut(XDP_PROGRAM).context("the program is missing")?;
     let program: &mut Xdp = program.try_into()?;
-    let link = program.attach(interface, XdpMode::Driver).map_err(|error| explain(error, interface))?;
+    let link =
+        program.attach(interface, XdpMode::Driver).map_err(|error| explain(error, interface))?;
     // A link goes with the process; a program set by netlink, aya's fallback, would stay.
     let link = program.take_link(link)?;
     let link: FdLink = match link.try_into() {
@@ -55,9 +62,12 @@ fn attach_xdp(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<()> {
     keep(ebpf, link)
 }
 
-fn attach_tc(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<()> {
-    let program = ebpf.program_mut(TC_PROGRAM).context("the program is missing")?;
-    let program: &mut SchedClassifier = program.try_into()?;
+fn tc_program(ebpf: &mut Ebpf) -> anyhow::Result<&mut SchedClassifier> {
+    Ok(ebpf.program_mut(TC_PROGRAM).context("the program is missing")?.try_into()?)
+}
+
+fn attach_tc(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<SchedClassifierLinkId> {
+    let program = tc_program(ebpf)?;
     if KernelVersion::current()? < KernelVersion::new(6, 6, 0) {
         // Before tcx a filter hangs in the clsact queueing discipline.
         match tc::qdisc_add_clsact(interface) {
@@ -65,8 +75,7 @@ fn attach_tc(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<()> {
             Err(error) => return Err(error).with_context(|| format!("{interface}: clsact")),
         }
     }
-    program.attach(interface, TcAttachType::Ingress).map_err(|error| explain(error, interface))?;
-    Ok(())
+    program.attach(interface, TcAttachType::Ingress).map_err(|error| explain(error, interface))
 }
 
 /// Gives a link back to its program, which holds it until the data plane is dropped.
