@@ -13,7 +13,7 @@ use super::{Args, Outcome, servers};
 use crate::{
     cleanup::Scratch,
     gen_zone,
-    net::{Pair, SERVER_INTERFACE},
+    net::{CLIENT_INTERFACE, Pair, SERVER_INTERFACE},
     process,
     refereeing::peers::{Kind, Zone},
     strict::Name,
@@ -139,7 +139,17 @@ impl<'a> Load<'a> {
         let mut generator = pair.client.command("kxdpgun");
         generator.args(["-t", &seconds, "-Q", &rate, "-i"]).arg(&self.queries);
         generator.arg(servers::server_ip().to_string());
-        let said = pair.with_free_client_interface(|| process::output(&mut generator))??;
+        let flood = || {
+            let output = process::tie(&mut generator).output();
+            // It leaves its program attached.
+            let mut ip = pair.client.command("ip");
+            process::output(ip.args(["link", "set", "dev", CLIENT_INTERFACE, "xdp", "off"]))?;
+            output.context("remedy: cargo xtask setup")
+        };
+        let output = pair.with_free_client_interface(flood)??;
+        // It says everything on the one or the other.
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
         let line = |start: &str| {
             let line = said.lines().find_map(|line| line.strip_prefix(start));
             line.map(str::trim).with_context(|| format!("kxdpgun does not say {start:?}: {said}"))
