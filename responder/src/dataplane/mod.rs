@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`maps`] | the programs' maps as the store's memory |
 //! | [`attach`] | hooks and interfaces |
+//! | [`trial`] | single runs, for tests and benches |
 
 mod attach;
 mod maps;
+pub mod trial;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,0 +1,62 @@
+//! Single runs of a loaded program on a frame of the caller's (`BPF_PROG_TEST_RUN`): for tests, fuzzers
+//! and benches. No interface is involved.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
+use responder_common::verdict::Action;
+
+use super::{DataPlane, TC_PROGRAM, XDP_PROGRAM};
+
+/// A hook that has a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookPoint {
+    /// The driver's.
+    Xdp,
+    /// The one behind it.
+    Tc,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// What the program said.
+    pub action: Action,
+    /// The frame afterwards.
+    pub frame: Vec<u8>,
+    /// How long the program ran; the clock's own cost is in it.
+    pub duration: Duration,
+}
+
+/// Longest frame that the kernel gives back here.
+const FRAME_MAX: usize = 4096;
+
+impl DataPlane {
+    /// Runs the program of a hook on a frame.
+    ///
+    /// # Errors
+    /// When the kernel refuses the run: a frame shorter than an Ethernet header, or longer than a page.
+    pub fn trial(&self, hook: HookPoint, frame: &[u8]) -> anyhow::Result<Trial> {
+        let mut out = vec![0_u8; FRAME_MAX];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..TestRunOptions::default()
+        };
+        let name = if hook == HookPoint::Xdp { XDP_PROGRAM } else { TC_PROGRAM };
+        let program = self.ebpf.program(name).context("the program is missing")?;
+        // XDP_TX and XDP_DROP; TC_ACT_REDIRECT and TC_ACT_SHOT.
+        let (result, reply, drop) = match hook {
+            HookPoint::Xdp => (<&Xdp>::try_from(program)?.test_run(options)?, 3, 1),
+            HookPoint::Tc => (<&SchedClassifier>::try_from(program)?.test_run(options)?, 7, 2),
+        };
+        out.truncate(result.data_size_out as usize);
+        let action = match result.return_value {
+            returned if returned == reply => Action::Reply,
+            returned if returned == drop => Action::Drop,
+            _ => Action::Pass,
+        };
+        Ok(Trial { action, frame: out, duration: result.duration })
+    }
+}

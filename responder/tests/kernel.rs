@@ -1,0 +1,180 @@
+//! The kernel programs and the host's engine over one store: every reply the same octets.
+//!
+//! Needs root and BPF; without them it fails and says so.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use responder::{
+    answer::{Answerer, Transport},
+    dataplane::{
+        DataPlane,
+        trial::{HookPoint, Trial},
+    },
+    store::{Store, StoreOptions},
+    strict,
+    zone::{self, read},
+};
+use responder_common::verdict::Action;
+
+const TYPES: [u16; 12] = [1, 2, 5, 6, 15, 16, 28, 39, 43, 46, 255, 65280];
+const HEADERS: usize = 14 + 20 + 8;
+
+fn load() -> (DataPlane, Arc<Store>) {
+    let options = StoreOptions { udp_size: 1232, id: "kernel-test".into() };
+    DataPlane::load(&options)
+        .unwrap_or_else(|error| panic!("these tests need root and BPF: {error:#}"))
+}
+
+/// Loads every sample zone and returns their names, apexes first.
+fn sample_zones(store: &Store) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zones");
+    let mut names = BTreeSet::new();
+    let files = std::fs::read_dir(&folder).expect("the sample zones");
+    for file in files.map(|entry| entry.expect("readable").path()) {
+        if file.extension().is_none_or(|extension| extension != "zone") {
+            continue;
+        }
+        let apex = file.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+        zone::load(store, &apex, &file).unwrap_or_else(|error| panic!("{error}"));
+        let apex = zone::name::from_text(&apex).expect("a name");
+        read::read(&apex, &file, &read::Limits::default(), &mut |record| {
+            names.insert(record.owner.to_vec());
+            Ok(())
+        })
+        .expect("just loaded");
+    }
+    assert!(names.len() > 200, "only {} names", names.len());
+    names.into_iter().collect()
+}
+
+/// A query: `edns` is the size to offer and DO.
+fn query(id: u16, name: &[u8], qtype: u16, edns: Option<(u16, bool)>) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())]);
+    message.extend(name);
+    message.extend(qtype.to_be_bytes());
+    message.extend([0, 1]);
+    if let Some((size, dnssec_ok)) = edns {
+        message.extend([0, 0, 41]);
+        message.extend(size.to_be_bytes());
+        message.extend([0, 0, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
+    }
+    message
+}
+
+/// The query in an Ethernet frame.
+fn frame(message: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+    frame.extend((message.len() as u16 + 28).to_be_bytes());
+    frame.extend([0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0x80, 1, 0, 53]);
+    frame.extend((message.len() as u16 + 8).to_be_bytes());
+    frame.extend([0, 0]);
+    frame.extend(message);
+    frame
+}
+
+/// The UDP checksum of a reply to [`frame`], right when all ones.
+fn checksum(frame: &[u8]) -> u16 {
+    let datagram = &frame[34..];
+    let mut sum = 17 + datagram.len() as u64;
+    for octets in [&frame[26..34], datagram] {
+        for pair in octets.chunks(2) {
+            sum += u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
+        }
+    }
+    while sum >> 16 != 0 {
+        sum = (sum >> 16) + (sum & 0xffff);
+    }
+    sum as u16
+}
+
+/// Asks both and compares; what the host said.
+fn compare(plane: &DataPlane, host: &mut Answerer, message: &[u8], reply: &mut Vec<u8>) -> Action {
+    let verdict = host.verdict(message, Transport::Udp, reply);
+    for hook in [HookPoint::Xdp, HookPoint::Tc] {
+        let query = frame(message);
+        let Trial { action, frame, .. } = plane.trial(hook, &query).expect("a run");
+        assert_eq!(action, verdict.action(), "{hook:?}: host says {verdict:?} to {message:02x?}");
+        match action {
+            Action::Reply => {
+                assert_eq!(&frame[HEADERS..], &reply[..], "{hook:?}: to {message:02x?}");
+                assert_eq!(checksum(&frame), 0xffff, "{hook:?}: checksum to {message:02x?}");
+            }
+            Action::Pass => assert_eq!(frame, query, "{hook:?}: what is passed is untouched"),
+            Action::Drop => {}
+        }
+    }
+    verdict.action()
+}
+
+#[test]
+fn kernel_and_host_agree_byte_for_byte() {
+    let (plane, store) = load();
+    let names = sample_zones(&store);
+    let mut host = Answerer::new(Arc::clone(&store));
+    let mut reply = Vec::new();
+    let mut id = 0_u16;
+    let mut replies = 0_u32;
+    for name in &names {
+        let below = [b"\x03wWw".as_slice(), name].concat();
+        let deeper = [b"\x01a\x02bc\x10sixteen-octets-x".as_slice(), name].concat();
+        let upper = name.to_ascii_uppercase();
+        for name in [name, &below, &deeper, &upper] {
+            if name.len() > 255 {
+                continue;
+            }
+            for qtype in TYPES {
+                for edns in [None, Some((512, true)), Some((1232, false)), Some((4096, true))] {
+                    id = id.wrapping_add(1);
+                    let message = query(id, name, qtype, edns);
+                    if compare(&plane, &mut host, &message, &mut reply) == Action::Reply {
+                        replies += 1;
+                        strict::Message::parse(&reply)
+                            .unwrap_or_else(|error| panic!("{error}: {reply:02x?}"));
+                        let limit = edns.map_or(512, |(size, _)| size.min(1232));
+                        assert!(reply.len() <= usize::from(limit), "larger than {limit}");
+                    }
+                }
+            }
+        }
+    }
+    println!("{replies} replies");
+    assert!(replies > 30_000, "only {replies} replies");
+}
+
+#[test]
+fn damaged_queries_are_treated_alike() {
+    let (plane, store) = load();
+    let names = sample_zones(&store);
+    let mut host = Answerer::new(store);
+    let mut reply = Vec::new();
+    // A generator of its own, so that a failure repeats.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as usize % below
+    };
+    for round in 0..20_000 {
+        let name = &names[random(names.len())];
+        let edns = [None, Some((1232, true))][random(2)];
+        let mut message = query(round as u16, name, TYPES[random(TYPES.len())], edns);
+        match random(4) {
+            0 => message.truncate(random(message.len() + 1)),
+            1 => message.extend((0..random(40)).map(|octet| octet as u8)),
+            _ => {}
+        }
+        for _ in 0..random(4) {
+            let length = message.len().max(1);
+            let at = random(length);
+            if let Some(octet) = message.get_mut(at) {
+                *octet = random(256) as u8;
+            }
+        }
+        if compare(&plane, &mut host, &message, &mut reply) == Action::Reply {
+            strict::Message::parse(&reply)
+                .unwrap_or_else(|error| panic!("{error}: {reply:02x?} to {message:02x?}"));
+        }
+    }
+}
