@@ -46,6 +46,12 @@ pub struct Args {
     /// Queries per second that the generator attempts
     #[arg(long, default_value_t = 1_500_000)]
     pub rate: u32,
+    /// How often each load is repeated; the median counts
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
+    /// Queues on each side of the pair, and threads of the generator, in the loads
+    #[arg(long, default_value_t = 2)]
+    pub queues: usize,
 }
 
 /// What a check found.
