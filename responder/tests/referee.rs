@@ -8,12 +8,14 @@ use std::{
     path::Path,
 };
 
+use strict::rtype;
+
 use refereeing::{
     ask::{self, Pace},
     contest::{Contest, Side},
     judge::Judge,
     peers::{Kind, Peer, Plan, Zone},
-    queries,
+    queries::{self, Dress, Query},
     tally::Tally,
 };
 
@@ -28,6 +30,49 @@ fn sample_zones_are_answered_as_nsd_answers_them() {
 #[test]
 fn sample_zones_are_answered_as_knot_answers_them() {
     compare(Kind::Responder, Kind::Knot);
+}
+
+#[test]
+fn the_judge_notices_what_differs() {
+    let name = strict::Name::from_text("www.example.").expect("a name");
+    let dress = Dress { size: Some(1232), ..Dress::default() };
+    let query = Query::new(7, name, rtype::A, dress);
+    // An answer of one address, TTL 3600: the header's flags and the last octets are what we turn.
+    let mut right = query.octets.clone();
+    right[2..8].copy_from_slice(&[0x84, 0, 0, 1, 0, 1]);
+    let opt = right.split_off(right.len() - 11);
+    right.extend(b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x0e\x10\x00\x04\xc0\x00\x02\x01");
+    let address = right.len() - 1;
+    right.extend(opt);
+    let apexes = [strict::Name::from_text("example.").expect("a name")];
+    let judge = Judge { peer: Kind::Nsd, apexes: &apexes, udp_size: UDP_SIZE };
+    let theirs = strict::Message::parse(&right).expect("well formed");
+    let faults = |reply: &[u8]| {
+        let mut tally = Tally::default();
+        if let Some(ours) = judge.alone(&query, reply, &mut tally) {
+            judge.compare(&query, &ours, &theirs, &mut tally);
+        }
+        assert_eq!(tally.equal + tally.faults(), 1, "one verdict: {tally}");
+        tally.differences.into_keys().next()
+    };
+    assert_eq!(faults(&right), None);
+    let turned = |at: usize, mask: u8| {
+        let mut reply = right.clone();
+        reply[at] ^= mask;
+        faults(&reply).unwrap_or_else(|| panic!("octet {at} turned by {mask:#x} goes unnoticed"))
+    };
+    assert_eq!(turned(0, 1), "ID not echoed");
+    assert_eq!(turned(2, 0x80), "QR or opcode wrong");
+    assert_eq!(turned(2, 0x04), "AA for A");
+    assert_eq!(turned(2, 0x01), "RD not echoed");
+    assert_eq!(turned(2, 0x02), "truncated reply with records");
+    assert_eq!(turned(3, 0x80), "RA, AD or CD set");
+    assert_eq!(turned(3, 0x03), "rcode for A");
+    assert_eq!(turned(7, 0x01), "strict: octets after the last record");
+    assert_eq!(turned(13, 0x20), "question not echoed octet for octet");
+    assert_eq!(turned(address - 6, 0x01), "answer for A", "the TTL");
+    assert_eq!(turned(address, 0x01), "answer for A", "the address");
+    assert_eq!(turned(right.len() - 4, 0x80), "DO not echoed");
 }
 
 /// Asks both sides everything about every sample zone; any difference fails the test.

@@ -156,18 +156,28 @@ fn is_transient(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(105) // ENOBUFS
 }
 
-/// Asks every query over TCP, one after the other, a hundred to a connection.
+/// Asks every query over TCP, one after the other, a hundred to a connection. There is no reply where
+/// the server closes the connection instead.
 ///
 /// # Errors
-/// When the server cannot be reached or closes in the middle.
-pub fn stream(server: SocketAddr, queries: &[&Query]) -> io::Result<Vec<Vec<u8>>> {
+/// When the server cannot be reached.
+pub fn stream(server: SocketAddr, queries: &[&Query]) -> io::Result<Vec<Option<Vec<u8>>>> {
     let mut replies = Vec::with_capacity(queries.len());
-    for chunk in queries.chunks(100) {
-        let mut stream = connect(server)?;
-        for query in chunk {
-            write_message(&mut stream, &query.octets)?;
-            replies.push(read_message(&mut stream)?);
+    let mut open = None;
+    for (number, query) in queries.iter().enumerate() {
+        if number % 100 == 0 {
+            open = None;
         }
+        let mut stream = match open.take() {
+            Some(stream) => stream,
+            None => connect(server)?,
+        };
+        let reply =
+            write_message(&mut stream, &query.octets).and_then(|()| read_message(&mut stream));
+        if reply.is_ok() {
+            open = Some(stream);
+        }
+        replies.push(reply.ok());
     }
     Ok(replies)
 }

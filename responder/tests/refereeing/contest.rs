@@ -92,27 +92,31 @@ impl Contest<'_> {
         let queries: Vec<&Query> = again.iter().map(|(query, _)| *query).collect();
         let ours = self.ours.reach(|ours| ask::stream(ours, &queries))?;
         let theirs = self.theirs.reach(|theirs| ask::stream(theirs, &queries))?;
-        for ((query, datagram), (ours, theirs)) in again.iter().zip(ours.iter().zip(theirs)) {
-            let Ok(theirs) = Message::parse(&theirs) else {
-                tally.note("the peer breaks a rule over TCP");
+        for ((query, datagram), (ours, theirs)) in again.iter().zip(ours.iter().zip(&theirs)) {
+            let Some(Ok(theirs)) = theirs.as_deref().map(Message::parse) else {
+                tally.note("no sound reply from the peer over TCP");
                 continue;
             };
+            let Some(ours) = ours else {
+                tally.differ("no reply from us over TCP", || describe(query));
+                continue;
+            };
+            let ours = match Message::parse(ours) {
+                Ok(ours) if ours.header.tc => {
+                    let example = || format!("{}\n{ours}", describe(query));
+                    tally.differ("truncated over TCP", example);
+                    continue;
+                }
+                Ok(ours) => ours,
+                Err(fault) => {
+                    let example = || format!("{}\n{fault}", describe(query));
+                    tally.differ(format!("strict over TCP: {}", fault.rule.text()), example);
+                    continue;
+                }
+            };
             if datagram.header.tc {
-                let whole = match Message::parse(ours) {
-                    Ok(whole) if !whole.header.tc => whole,
-                    Ok(whole) => {
-                        tally.differ("truncated over TCP", || format!("{query:?}\n{whole}"));
-                        continue;
-                    }
-                    Err(fault) => {
-                        tally.differ(format!("strict over TCP: {}", fault.rule.text()), || {
-                            format!("{}\n{fault}", describe(query))
-                        });
-                        continue;
-                    }
-                };
-                self.judge.truncated(query, &whole, tally);
-                self.judge.compare(query, &whole, &theirs, tally);
+                self.judge.truncated(query, &ours, tally);
+                self.judge.compare(query, &ours, &theirs, tally);
             } else {
                 tally.note("whole with us, truncated by the peer");
                 self.judge.compare(query, datagram, &theirs, tally);
