@@ -282,7 +282,7 @@ pub struct Extent {
 /// Where the octets of a fragment begin.
 #[inline(always)]
 pub fn fragment_body(fragment: Address, patches: u16) -> Address {
-    fragment + 2 + (u32::from(patches) + 3) / 4
+    fragment + 2 + u32::from(patches).div_ceil(4)
 }
 
 /// Patches: a compression pointer's place in its fragment and what it counts from.

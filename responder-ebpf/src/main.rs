@@ -8,6 +8,8 @@
 //! | [`tc`] | the same for an skb, where a frame cannot grow |
 #![no_std]
 #![no_main]
+// The macros of the hooks make public functions without documentation of their own.
+#![allow(missing_docs)]
 
 mod kernel;
 mod steps;
@@ -44,8 +46,8 @@ pub fn responder_tc(ctx: TcContext) -> i32 {
     match verdict.action() {
         // SAFETY: a helper without pointers.
         Action::Reply => unsafe { bpf_redirect((*ctx.skb.skb).ifindex, 0) as i32 },
-        Action::Pass => TC_ACT_OK as i32,
-        Action::Drop => TC_ACT_SHOT as i32,
+        Action::Pass => TC_ACT_OK,
+        Action::Drop => TC_ACT_SHOT,
     }
 }
 

@@ -374,12 +374,15 @@ impl<'a> Extra<'a> {
     }
 }
 
+/// A name in the data of a fragment, and where it stands there.
+type Placed = (Vec<u8>, Place);
+
 /// An RRset with its signatures, and where the names in its data stand.
 fn rrset(
     around: Surroundings<'_>,
     owner: Place,
     set: &RrSet<'_>,
-) -> Result<(Built, Vec<(Vec<u8>, Place)>), TooLarge> {
+) -> Result<(Built, Vec<Placed>), TooLarge> {
     let mut builder = Builder::new(around);
     for rdata in &set.rdata {
         builder.record(owner, set.rtype, set.ttl, rdata);
