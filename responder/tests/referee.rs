@@ -16,6 +16,7 @@ use refereeing::{
     judge::Judge,
     peers::{Kind, Peer, Plan, Zone},
     queries::{self, Dress, Query},
+    sign::{Denial, sign},
     tally::Tally,
 };
 
@@ -124,4 +125,34 @@ fn sample_zones() -> Vec<Zone> {
 fn free_address() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     socket.local_addr().expect("a bound socket")
+}
+
+#[test]
+fn sample_zones_can_be_signed_in_every_way() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    for zone in sample_zones() {
+        for (denial, flags) in [
+            (Denial::Nsec, None),
+            (Denial::Nsec3, Some("1 0 0")),
+            (Denial::Nsec3OptOut, Some("1 1 0")),
+        ] {
+            let signed =
+                sign(&zone, denial, folder.path()).unwrap_or_else(|error| panic!("{error}"));
+            let text = std::fs::read_to_string(&signed.file).expect("a signed zone");
+            assert!(text.contains("RRSIG"), "{} with {denial:?}", zone.apex);
+            // An NSEC3 record's data begin with algorithm, flags and iterations.
+            let chained = text.lines().any(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                match flags {
+                    None => words.contains(&"NSEC"),
+                    Some(flags) => words
+                        .iter()
+                        .position(|word| *word == "NSEC3")
+                        .and_then(|at| words.get(at + 1..at + 4))
+                        .is_some_and(|begin| begin.join(" ") == flags),
+                }
+            });
+            assert!(chained, "{} with {denial:?}", zone.apex);
+        }
+    }
 }
