@@ -17,6 +17,10 @@ pub trait Steps {
     fn walk(&mut self) -> Next;
     /// [`crate::plan::plan`].
     fn plan(&mut self) -> Next;
+    /// [`crate::denial::cover`].
+    fn cover(&mut self) -> Next;
+    /// [`crate::plan::follow`].
+    fn follow(&mut self) -> Next;
     /// [`crate::reply::settle`].
     fn settle(&mut self) -> u32;
 }
@@ -49,7 +53,19 @@ fn resolve<S: Steps>(steps: &mut S) -> Result<(), Verdict> {
         if let Next::Stop(verdict) = steps.walk() {
             return Err(verdict);
         }
-        match steps.plan() {
+        let next = steps.plan();
+        if let Next::Stop(verdict) = next {
+            return Err(verdict);
+        }
+        if matches!(next, Next::Cover | Next::CoverAndFollow)
+            && let Next::Stop(verdict) = steps.cover()
+        {
+            return Err(verdict);
+        }
+        if !matches!(next, Next::Follow | Next::CoverAndFollow) {
+            return Ok(());
+        }
+        match steps.follow() {
             Next::Stop(verdict) => return Err(verdict),
             Next::Chase => {}
             _ => return Ok(()),

@@ -4,12 +4,12 @@
 //! (DNSSEC); RFC 8482 (ANY); RFC 9471 (glue).
 
 use crate::{
-    bounds,
-    layout::{Address, Extent, Fragment, Node, Snapshot, fragment_body, node, node::role},
+    bounds, denial,
+    layout::{self, Address, Extent, Fragment, Node, Snapshot, fragment_body, node, node::role},
     locate,
     name::lower,
     platform::Platform,
-    scratch::{ITEMS_MAX, Item, Scratch, edns, item, section},
+    scratch::{ANSWERS_MAX, Item, Scratch, edns, item, section},
     verdict::{Next, Verdict},
     wire::{self, class, ede, flag, rcode, rtype},
 };
@@ -76,24 +76,27 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         node: (offset + u32::from(start)) as u16,
         apex: (offset + s.name_length.get() - apex_length) as u16,
     };
+    s.origin = origin;
     let second = here.words[1];
     let kind = node::kind(second);
     let qtype = s.qtype.get() as u16;
     if kind & node::DELEGATION != 0 && !(exact && qtype == rtype::DS) {
-        return referral(platform, s, origin);
+        return referral(platform, s, zone, origin);
     }
     s.flags.set(s.flags.get() | u32::from(flag::AA));
+    let signed = denial::wanted(s, zone);
+    // A wildcard stands in for the name: that there is no closer match is to be proved (RFC 4035, 3.1.3.3).
+    let mut cover = false;
     if !exact {
         if kind & node::DNAME != 0 {
             return Next::Stop(Verdict::Unbuilt);
         }
         let wildcard = node::wildcard(second);
         if wildcard == 0 {
-            // Also behind an alias: the rcode is the last name's (RFC 6604, section 3).
-            s.rcode.set(u32::from(rcode::NXDOMAIN));
-            s.verdict.set(Verdict::NxDomain as u32);
-            return negative(platform, s, zone, origin);
+            return no_name(platform, s, zone, origin);
         }
+        cover = signed;
+        s.encloser.set(s.node.get());
         s.node.set(wildcard);
     }
     let (wanted_role, wanted_type) = match qtype {
@@ -111,28 +114,64 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         if more != 0 && wanted_role == role::RRSET {
             push_if_it_fits(platform, s, origin, more);
         }
-        return Next::Reply;
+        return if cover { Next::Cover } else { Next::Reply };
     }
-    let alias = find(platform, s, role::RRSET, rtype::CNAME);
-    if alias != 0 && wanted_role == role::RRSET {
-        return chase(platform, s, zone, origin, alias);
+    if kind_of(platform, s) & node::CNAME != 0 && wanted_role == role::RRSET {
+        let alias = find(platform, s, role::RRSET, rtype::CNAME);
+        s.alias.set(alias);
+        s.verdict.set(Verdict::Alias as u32);
+        s.target.set(s.answers_end.get() + ALIAS_TARGET);
+        if alias == 0 || !push(platform, s, origin, alias, section::ANSWER, 0) {
+            return fault;
+        }
+        return if cover { Next::CoverAndFollow } else { Next::Follow };
     }
     s.verdict.set(Verdict::NoData as u32);
-    negative(platform, s, zone, origin)
-}
-
-/// The SOA that says how long the denial may be kept (RFC 2308, section 3).
-#[inline(always)]
-fn negative<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> Next {
-    if !push(platform, s, origin, zone.negative, section::AUTHORITY, 0) {
-        return Next::Stop(Verdict::Fault);
+    push(platform, s, origin, zone.negative, section::AUTHORITY, 0);
+    if signed {
+        denial::own(platform, s, zone, origin);
+        if cover && zone.denial == layout::denial::NSEC3 {
+            // RFC 5155, section 7.2.5: the closest encloser is proved as well.
+            let encloser = s.encloser.get();
+            s.node.set(encloser);
+            denial::own(platform, s, zone, origin);
+        }
     }
-    Next::Reply
+    if cover { Next::Cover } else { Next::Reply }
 }
 
-/// A delegation: its NS, with DO its DS, and the addresses without which it cannot be followed.
+/// The name does not exist: the SOA, and with DO that there is neither the name nor a wildcard for it.
 #[inline(always)]
-fn referral<P: Platform>(platform: &P, s: &mut Scratch, origin: Item) -> Next {
+fn no_name<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> Next {
+    // Also behind an alias: the rcode is the last name's (RFC 6604, section 3).
+    s.rcode.set(u32::from(rcode::NXDOMAIN));
+    s.verdict.set(Verdict::NxDomain as u32);
+    push(platform, s, origin, zone.negative, section::AUTHORITY, 0);
+    if !denial::wanted(s, zone) {
+        return Next::Reply;
+    }
+    let mut cover = true;
+    if zone.denial == layout::denial::NSEC3 {
+        // Under opt-out the proof may end above: then the record that covers it is known.
+        cover = denial::own(platform, s, zone, origin);
+    }
+    let no_wildcard = find(platform, s, role::NO_WILDCARD, 0);
+    if no_wildcard != 0 {
+        denial::prove(platform, s, origin, no_wildcard);
+    }
+    if cover { Next::Cover } else { Next::Reply }
+}
+
+/// What the node is: bits of [`node`].
+#[inline(always)]
+fn kind_of<P: Platform>(platform: &P, s: &Scratch) -> u8 {
+    platform.object::<Node>(s.node.get()).map_or(0, |here| node::kind(here.words[1]))
+}
+
+/// A delegation: its NS, with DO its DS or the proof that there is none, and the addresses without which it
+/// cannot be followed.
+#[inline(always)]
+fn referral<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> Next {
     s.verdict.set(Verdict::Referral as u32);
     let servers = find(platform, s, role::RRSET, rtype::NS);
     if servers == 0 || !push(platform, s, origin, servers, section::AUTHORITY, item::ANCHOR) {
@@ -142,6 +181,8 @@ fn referral<P: Platform>(platform: &P, s: &mut Scratch, origin: Item) -> Next {
         let signer = find(platform, s, role::RRSET, rtype::DS);
         if signer != 0 {
             push(platform, s, origin, signer, section::AUTHORITY, 0);
+        } else if zone.denial != layout::denial::NONE {
+            denial::own(platform, s, zone, origin);
         }
     }
     let glue = find(platform, s, role::GLUE, rtype::NS);
@@ -155,25 +196,19 @@ fn referral<P: Platform>(platform: &P, s: &mut Scratch, origin: Item) -> Next {
     Next::Reply
 }
 
-/// Answers with an alias and makes its target the current name, if the target is in the zone.
+/// Makes the target of the alias just answered the current name, if it is in the zone.
 #[inline(always)]
-fn chase<P: Platform>(
-    platform: &P,
-    s: &mut Scratch,
-    zone: &Snapshot,
-    origin: Item,
-    alias: Address,
-) -> Next {
-    let at = s.size.get();
-    s.verdict.set(Verdict::Alias as u32);
-    if !push(platform, s, origin, alias, section::ANSWER, 0) {
+pub fn follow<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
+    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else {
         return Next::Stop(Verdict::Fault);
-    }
-    if s.items_length.get() > LINKS_MAX || !target(platform, s, alias) {
+    };
+    let alias = s.alias.get();
+    if s.answers_length.get() > LINKS_MAX || !target(platform, s, alias) {
         return Next::Reply;
     }
     // The target is written in full behind the record's fixed part, for later pointers to aim at.
-    s.name_offset.set(at + ALIAS_TARGET);
+    let offset = s.target.get();
+    s.name_offset.set(offset);
     if !below(platform, s, zone) {
         return Next::Reply;
     }
@@ -238,7 +273,7 @@ fn below<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) -> bool {
 
 /// The fragment that the node keeps for a role and a type, or none.
 #[inline(always)]
-fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype: u16) -> Address {
+pub(crate) fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype: u16) -> Address {
     let Some(here) = platform.object::<Node>(s.node.get()) else { return 0 };
     let second = here.words[1];
     let base = node::HEADER_WORDS + node::name_words(second);
@@ -257,7 +292,7 @@ fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype: u16) -> Ad
 
 /// Appends a fragment to the reply.
 #[inline(always)]
-fn push<P: Platform>(
+pub(crate) fn push<P: Platform>(
     platform: &P,
     s: &mut Scratch,
     origin: Item,
@@ -266,12 +301,23 @@ fn push<P: Platform>(
     bits: u16,
 ) -> bool {
     let Some((bits, extent)) = extent(platform, s, fragment, bits) else { return false };
-    let place = s.items_length.get();
-    if !bounds::set(&mut s.items, place, Item { fragment, bits, ..origin }) {
-        return false;
+    let item = Item { fragment, bits, ..origin };
+    let length = u32::from(extent.length);
+    if section == section::ANSWER {
+        let place = s.answers_length.get();
+        if !bounds::set(&mut s.answers, place, item) {
+            return false;
+        }
+        s.answers_length.set(place + 1);
+        s.answers_end.set(s.answers_end.get() + length);
+    } else {
+        let place = s.items_length.get();
+        if !bounds::set(&mut s.items, place, item) {
+            return false;
+        }
+        s.items_length.set(place + 1);
     }
-    s.items_length.set(place + 1);
-    s.size.set(s.size.get() + u32::from(extent.length));
+    s.size.set(s.size.get() + length);
     s.records[section].set(s.records[section].get() + u32::from(extent.records));
     true
 }
@@ -301,4 +347,4 @@ fn extent<P: Platform>(
     })
 }
 
-const _: () = assert!(ITEMS_MAX as u32 > LINKS_MAX + 8);
+const _: () = assert!(ANSWERS_MAX as u32 > LINKS_MAX + 1);

@@ -7,7 +7,7 @@ use crate::{
     layout::{Fragment, fragment_body, patch},
     message::OPT_FIXED,
     platform::Platform,
-    scratch::{Hidden, ITEMS_MAX, Scratch, edns, item},
+    scratch::{Hidden, Scratch, edns, item},
     verdict::Verdict,
     wire::{self, flag, option, rtype},
 };
@@ -35,6 +35,7 @@ pub fn settle<P: Platform>(platform: &P, s: &mut Scratch) -> u32 {
     if s.size.get() + s.opt_length.get() > s.limit.get() {
         s.size.set(s.question_end.get());
         s.items_length.set(0);
+        s.answers_length.set(0);
         s.records[0].set(0);
         s.records[1].set(0);
         s.records[2].set(0);
@@ -119,7 +120,7 @@ pub fn write<P: Platform, S: Sink>(platform: &P, s: &mut Scratch, sink: &mut S) 
     let mut progress =
         Progress { offset: Hidden::new(0), anchor: Hidden::new(0), failed: Hidden::new(0) };
     progress.offset.set(s.question_end.get());
-    platform.repeat(s.items_length.get().min(ITEMS_MAX as u32), |step| {
+    platform.repeat(s.answers_length.get() + s.items_length.get(), |step| {
         let written = fragment(platform, s, sink, &mut progress, step);
         if !written {
             progress.failed.set(1);
@@ -159,7 +160,13 @@ fn fragment<P: Platform, S: Sink>(
     progress: &mut Progress,
     step: u32,
 ) -> bool {
-    let Some(item) = bounds::get(&s.items, step) else { return false };
+    let answers = s.answers_length.get();
+    let item = if step < answers {
+        bounds::get(&s.answers, step)
+    } else {
+        bounds::get(&s.items, step - answers)
+    };
+    let Some(item) = item else { return false };
     let Some(head) = platform.object::<Fragment>(item.fragment) else { return false };
     let extent = if item.bits & item::SIGNED != 0 { head.signed } else { head.plain };
     let body = fragment_body(item.fragment, head.signed.patches);

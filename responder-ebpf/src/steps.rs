@@ -2,6 +2,7 @@
 //! one leaves for the next is in the scratch memory.
 
 use responder_common::{
+    denial,
     engine::Steps,
     locate, message, plan,
     platform::Platform,
@@ -46,6 +47,16 @@ step!(
     |kernel, s| plan::plan(&kernel, s).to_number()
 );
 step!(
+    /// Covers the next closer name.
+    responder_cover,
+    |kernel, s| denial::cover(&kernel, s).to_number()
+);
+step!(
+    /// Follows an alias.
+    responder_follow,
+    |kernel, s| plan::follow(&kernel, s).to_number()
+);
+step!(
     /// Settles the reply; its octets.
     responder_settle,
     |kernel, s| reply::settle(&kernel, s)
@@ -73,6 +84,16 @@ impl Steps for Global {
     #[inline(always)]
     fn plan(&mut self) -> Next {
         Next::from_number(responder_plan())
+    }
+
+    #[inline(always)]
+    fn cover(&mut self) -> Next {
+        Next::from_number(responder_cover())
+    }
+
+    #[inline(always)]
+    fn follow(&mut self) -> Next {
+        Next::from_number(responder_follow())
     }
 
     #[inline(always)]

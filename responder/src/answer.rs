@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use responder_common::{
+    denial,
     engine::{self, Steps},
     locate, message, plan,
     platform::Platform,
@@ -117,6 +118,14 @@ impl Steps for Plain<'_> {
 
     fn plan(&mut self) -> Next {
         plan::plan(self.store, self.s)
+    }
+
+    fn cover(&mut self) -> Next {
+        denial::cover(self.store, self.s)
+    }
+
+    fn follow(&mut self) -> Next {
+        plan::follow(self.store, self.s)
     }
 
     fn settle(&mut self) -> u32 {

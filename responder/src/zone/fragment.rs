@@ -83,6 +83,16 @@ impl<'a> Builder<'a> {
     /// Adds a record. `rdata` is in uncompressed wire form.
     pub fn record(&mut self, owner: Place, kind: u16, ttl: u32, rdata: &[u8]) {
         self.point(owner);
+        self.data(kind, ttl, rdata);
+    }
+
+    /// Adds a record whose owner is part of no current name: it is written out, as far as it must.
+    pub fn named_record(&mut self, owner: &[u8], kind: u16, ttl: u32, rdata: &[u8]) {
+        self.name(owner);
+        self.data(kind, ttl, rdata);
+    }
+
+    fn data(&mut self, kind: u16, ttl: u32, rdata: &[u8]) {
         self.octets.extend_from_slice(&kind.to_be_bytes());
         self.octets.extend_from_slice(&class::IN.to_be_bytes());
         self.octets.extend_from_slice(&ttl.to_be_bytes());
