@@ -56,8 +56,14 @@ pub fn sign(zone: &Zone, denial: Denial, folder: &Path) -> io::Result<Zone> {
         .current_dir(file.parent().unwrap_or(Path::new("/")))
         .output()?;
     if !output.status.success() || !signed.is_file() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(io::Error::other(format!("kzonesign refuses {apex}: {said}")));
+        // A broken zone has a line for each record; the first few say enough.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said.lines().take(5).collect();
+        let said = said.join("\n");
+        return Err(io::Error::other(format!(
+            "kzonesign refuses {apex} ({}): {said}",
+            output.status
+        )));
     }
     Ok(Zone { apex: zone.apex.clone(), file: signed })
 }
