@@ -230,17 +230,21 @@ impl Judge<'_> {
         if self.is_orphan_ds(query) && is_denial(ours) && is_denial(theirs) {
             return Some("DS at an apex to which the parent zone holds no cut");
         }
-        let links = ours.answer.iter().filter(|record| record.rtype == rtype::CNAME).count();
-        if ours.rcode() != 0 || !ours.authority.is_empty() || links > MOST_ALIASES {
-            return None;
-        }
+        let links = |message: &Message| {
+            message.answer.iter().filter(|record| record.rtype == rtype::CNAME).count()
+        };
         let (more, fewer) =
             (extra(&ours.answer, &theirs.answer), extra(&theirs.answer, &ours.answer));
-        // Knot 3.2 follows five links and gives what it has.
-        let whole_prefix =
-            fewer.is_empty() && theirs.answer.len() >= 5 && theirs.authority.is_empty();
-        if self.peer == Kind::Knot && whole_prefix && theirs.rcode() == 0 && links > 5 {
+        // Knot 3.2 follows five links and gives those; our rcode and authority are the last name's.
+        if self.peer == Kind::Knot
+            && fewer.is_empty()
+            && (links(theirs) == 5 && theirs.answer.len() == 5 && links(ours) > 5)
+            && (theirs.rcode() == 0 && theirs.authority.is_empty())
+        {
             return Some("a chain that Knot leaves after five links");
+        }
+        if ours.rcode() != 0 || !ours.authority.is_empty() || links(ours) > MOST_ALIASES {
+            return None;
         }
         if goes_round(theirs) && goes_round(ours) && (more.is_empty() || fewer.is_empty()) {
             return Some("a circle of DNAMEs, followed not equally far");

@@ -1,10 +1,6 @@
 //! Signed variants of a zone, made when a test asks for them: keys and signatures are of the day.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, io, path::Path, process::Command};
 
 use super::peers::{Zone, find};
 
@@ -46,9 +42,9 @@ pub fn sign(zone: &Zone, denial: Denial, folder: &Path) -> io::Result<Zone> {
         file = file.display(),
     );
     fs::write(&config, text)?;
-    // kzonesign ends with 0 even where it fails, so what counts is the file. Without -r it makes no
-    // keys.
-    let signed = signed_file(&work, &apex);
+    // kzonesign ends with 0 even where it fails, so what counts is the file, which it names as the
+    // unsigned one is named. Without -r it makes no keys.
+    let signed = work.join(file.file_name().unwrap_or_default());
     let _ = fs::remove_file(&signed);
     let output = Command::new(program)
         .arg("-r")
@@ -60,8 +56,14 @@ pub fn sign(zone: &Zone, denial: Denial, folder: &Path) -> io::Result<Zone> {
         .current_dir(file.parent().unwrap_or(Path::new("/")))
         .output()?;
     if !output.status.success() || !signed.is_file() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(io::Error::other(format!("kzonesign refuses {apex}: {said}")));
+        // A broken zone has a line for each record; the first few say enough.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said.lines().take(5).collect();
+        let said = said.join("\n");
+        return Err(io::Error::other(format!(
+            "kzonesign refuses {apex} ({}): {said}",
+            output.status
+        )));
     }
     Ok(Zone { apex: zone.apex.clone(), file: signed })
 }
@@ -70,9 +72,3 @@ const NSEC3: &str = "    nsec3: on\n    nsec3-iterations: 0\n    nsec3-salt-leng
 
 const NSEC3_OPT_OUT: &str =
     "    nsec3: on\n    nsec3-iterations: 0\n    nsec3-salt-length: 0\n    nsec3-opt-out: on\n";
-
-/// `kzonesign` names the file after the zone, without the closing dot.
-fn signed_file(folder: &Path, apex: &str) -> PathBuf {
-    let stem = if apex == "." { apex } else { apex.trim_end_matches('.') };
-    folder.join(format!("{stem}.zone"))
-}

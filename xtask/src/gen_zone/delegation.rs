@@ -74,8 +74,8 @@ impl Registry {
             writeln!(out, "ns{server}.{label} IN A 203.{server}.{high}.{low}")?;
             self.records += 2;
             if self.random.percent(33) {
-                let made = self.made;
-                writeln!(out, "ns{server}.{label} IN AAAA 2001:db8:{server}::{made:x}")?;
+                let (high, low) = (self.made >> 16, self.made & 0xffff);
+                writeln!(out, "ns{server}.{label} IN AAAA 2001:db8:{server}::{high:x}:{low:x}")?;
                 self.records += 1;
             }
         }

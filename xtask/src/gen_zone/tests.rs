@@ -58,3 +58,15 @@ fn queries_ask_for_names_of_the_zone_and_for_absent_ones() {
     assert_eq!(queries.lines().count(), 2_000);
     assert!((340..=460).contains(&absent), "{absent} of 2,000 do not exist");
 }
+
+#[test]
+fn addresses_are_addresses_beyond_65536_delegations_too() {
+    let (zone, _) = made(70_000, 5);
+    for line in zone.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let [_, "IN", "A" | "AAAA", address] = words[..] {
+            let read: Result<std::net::IpAddr, _> = address.parse();
+            assert_eq!(read.map(|address| address.is_ipv6()), Ok(words[2] == "AAAA"), "{line}");
+        }
+    }
+}
