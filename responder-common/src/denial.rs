@@ -65,34 +65,18 @@ pub fn prove<P: Platform>(platform: &P, s: &mut Scratch, origin: Item, fragment:
     }
 }
 
-/// Adds the record that covers the next closer name: the current name's, one label below the node that the
-/// walk ended at.
+/// Readies the search for the record that covers the next closer name: one label below the node that the
+/// walk ended at. Returns how many digests are to be made before [`cover`].
 #[inline(always)]
-pub fn cover<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
-    let fault = Next::Stop(Verdict::Fault);
-    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else { return fault };
-    if zone.denial == denial::NSEC3 {
-        hash(platform, s, zone);
-    } else {
+pub fn prepare<P: Platform>(platform: &P, s: &mut Scratch) -> u32 {
+    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else { return 0 };
+    if zone.denial != denial::NSEC3 {
         key(platform, s, zone);
+        return 0;
     }
-    let fragment = predecessor(platform, s, zone);
-    if fragment == 0 {
-        return fault;
-    }
-    let origin = s.origin;
-    prove(platform, s, origin, fragment);
-    Next::Reply
-}
-
-/// The hash of the next closer name (RFC 5155, section 5), as the key to look for.
-#[inline(always)]
-fn hash<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) {
     let place = s.name_labels.get().wrapping_sub(s.depth.get() + 1);
     let start = u32::from(bounds::get(&s.labels, place).unwrap_or(0));
     let length = s.name_length.get().wrapping_sub(start);
-    let salt = u32::from(zone.salt_length);
-    s.count.set(0);
     s.position.set(length);
     platform.repeat(32, |step| {
         let at = step * 8;
@@ -103,37 +87,59 @@ fn hash<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) {
         bounds::put(&mut s.sha1.input, at, octets);
         true
     });
-    platform.repeat(u32::from(zone.iterations) + 1, |_| {
-        let length = s.position.get();
-        platform.repeat(SALT_MAX as u32 / 8, |step| {
-            if step * 8 >= salt {
-                return false;
-            }
-            let octets = bounds::get(&zone.salt, step).unwrap_or(0);
-            bounds::put(&mut s.sha1.input, length + step * 8, octets);
-            true
-        });
-        let blocks = s.sha1.pad(length + salt);
-        s.sha1.start();
-        platform.repeat(BLOCKS_MAX, |number| {
-            if number >= blocks {
-                return false;
-            }
-            s.sha1.block(number);
-            true
-        });
-        s.sha1.feed_back();
-        s.position.set(20);
+    u32::from(zone.iterations.min(ITERATIONS_MAX)) + 1
+}
+
+/// One round of the hash (RFC 5155, section 5) over what stands in the input; the digest takes its place.
+#[inline(always)]
+pub fn digest<P: Platform>(platform: &P, s: &mut Scratch) {
+    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else { return };
+    let salt = u32::from(zone.salt_length);
+    let length = s.position.get();
+    let mut step = 0;
+    while step < SALT_MAX as u32 / 8 {
+        if step * 8 >= salt {
+            break;
+        }
+        let octets = bounds::get(&zone.salt, step).unwrap_or(0);
+        bounds::put(&mut s.sha1.input, length + step * 8, octets);
+        step += 1;
+    }
+    let blocks = s.sha1.pad(length + salt);
+    s.sha1.start();
+    platform.repeat(BLOCKS_MAX, |number| {
+        if number >= blocks {
+            return false;
+        }
+        s.sha1.block(number);
         true
     });
-    let words = [
-        bounds::word(&s.sha1.input, 0),
-        bounds::word(&s.sha1.input, 8),
-        bounds::word(&s.sha1.input, 16),
-    ];
-    bounds::put(&mut s.key, 0, words[0]);
-    bounds::put(&mut s.key, 8, words[1]);
-    bounds::put(&mut s.key, 16, words[2]);
+    s.sha1.feed_back();
+    s.position.set(20);
+}
+
+/// Adds the record that covers the next closer name.
+#[inline(always)]
+pub fn cover<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
+    let fault = Next::Stop(Verdict::Fault);
+    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else { return fault };
+    if zone.denial == denial::NSEC3 {
+        let words = [
+            bounds::word(&s.sha1.input, 0),
+            bounds::word(&s.sha1.input, 8),
+            bounds::word(&s.sha1.input, 16),
+        ];
+        bounds::put(&mut s.key, 0, words[0]);
+        bounds::put(&mut s.key, 8, words[1]);
+        bounds::put(&mut s.key, 16, words[2]);
+    }
+    let fragment = predecessor(platform, s, zone);
+    if fragment == 0 {
+        return fault;
+    }
+    let origin = s.origin;
+    prove(platform, s, origin, fragment);
+    Next::Reply
 }
 
 /// The next closer name as a sort key: its labels below the apex, from the right (RFC 4034, section 6.1).

@@ -191,6 +191,8 @@ pub mod node {
     pub const DNAME: u8 = 2;
     /// The name owns a CNAME.
     pub const CNAME: u8 = 4;
+    /// The name's first label is `*`: its fragments count from the name above.
+    pub const WILDCARD: u8 = 8;
 
     /// First word: the version in which the node was born, and the node that it replaces.
     #[inline(always)]

@@ -13,6 +13,7 @@
 //! | [`name`] | lower-casing and hashing the question name |
 //! | [`locate`] | the zone by its longest matching apex, then down to the closest encloser |
 //! | [`plan`] | which fragments make the reply |
+//! | [`alias`] | CNAME and DNAME |
 //! | [`denial`] | which proofs go with it, if something is not there |
 //! | [`reply`] | how large it is, and writing it |
 //! | [`engine`] | the order of these steps |
@@ -21,6 +22,7 @@
 // The barrier of `bounds::opaque`.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod alias;
 pub mod bounds;
 pub mod checksum;
 pub mod denial;

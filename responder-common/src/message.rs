@@ -77,6 +77,8 @@ fn reset(s: &mut Scratch) {
     s.ede.set(0);
     s.items_length.set(0);
     s.answers_length.set(0);
+    s.links.set(0);
+    s.made_length.set(0);
     s.records[0].set(0);
     s.records[1].set(0);
     s.records[2].set(0);

@@ -4,18 +4,14 @@
 //! (DNSSEC); RFC 8482 (ANY); RFC 9471 (glue).
 
 use crate::{
-    bounds, denial,
-    layout::{self, Address, Extent, Fragment, Node, Snapshot, fragment_body, node, node::role},
+    alias, bounds, denial,
+    layout::{self, Address, Extent, Fragment, Node, Snapshot, node, node::role},
     locate,
-    name::lower,
     platform::Platform,
-    scratch::{ANSWERS_MAX, Item, Scratch, edns, item, section},
+    scratch::{Item, Scratch, edns, item, section},
     verdict::{Next, Verdict},
-    wire::{self, class, ede, flag, rcode, rtype},
+    wire::{class, ede, flag, rcode, rtype},
 };
-
-/// Most links of a CNAME chain that are followed.
-pub const LINKS_MAX: u32 = 8;
 
 /// Octets of an extended DNS error without text: option code, length, info code (RFC 8914).
 pub const EDE_OCTETS: u32 = 6;
@@ -76,9 +72,14 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         node: (offset + u32::from(start)) as u16,
         apex: (offset + s.name_length.get() - apex_length) as u16,
     };
-    s.origin = origin;
     let second = here.words[1];
     let kind = node::kind(second);
+    let mut origin = origin;
+    if kind & node::WILDCARD != 0 {
+        // Asked for by its own name: behind the length octet and the asterisk is the name above.
+        origin.node += 2;
+    }
+    s.origin = origin;
     let qtype = s.qtype.get() as u16;
     if kind & node::DELEGATION != 0 && !(exact && qtype == rtype::DS) {
         return referral(platform, s, zone, origin);
@@ -89,7 +90,7 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     let mut cover = false;
     if !exact {
         if kind & node::DNAME != 0 {
-            return Next::Stop(Verdict::Unbuilt);
+            return alias::answer(platform, s, origin, rtype::DNAME);
         }
         let wildcard = node::wildcard(second);
         if wildcard == 0 {
@@ -117,14 +118,10 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         return if cover { Next::Cover } else { Next::Reply };
     }
     if kind_of(platform, s) & node::CNAME != 0 && wanted_role == role::RRSET {
-        let alias = find(platform, s, role::RRSET, rtype::CNAME);
-        s.alias.set(alias);
-        s.verdict.set(Verdict::Alias as u32);
-        s.target.set(s.answers_end.get() + ALIAS_TARGET);
-        if alias == 0 || !push(platform, s, origin, alias, section::ANSWER, 0) {
-            return fault;
-        }
-        return if cover { Next::CoverAndFollow } else { Next::Follow };
+        return match alias::answer(platform, s, origin, rtype::CNAME) {
+            Next::Follow if cover => Next::CoverAndFollow,
+            next => next,
+        };
     }
     s.verdict.set(Verdict::NoData as u32);
     push(platform, s, origin, zone.negative, section::AUTHORITY, 0);
@@ -194,81 +191,6 @@ fn referral<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin:
         push_if_it_fits(platform, s, origin, more);
     }
     Next::Reply
-}
-
-/// Makes the target of the alias just answered the current name, if it is in the zone.
-#[inline(always)]
-pub fn follow<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
-    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else {
-        return Next::Stop(Verdict::Fault);
-    };
-    let alias = s.alias.get();
-    if s.answers_length.get() > LINKS_MAX || !target(platform, s, alias) {
-        return Next::Reply;
-    }
-    // The target is written in full behind the record's fixed part, for later pointers to aim at.
-    let offset = s.target.get();
-    s.name_offset.set(offset);
-    if !below(platform, s, zone) {
-        return Next::Reply;
-    }
-    locate::hash(platform, s);
-    Next::Chase
-}
-
-/// Where the target of a CNAME begins in its fragment: a pointer for the owner, the fixed part.
-const ALIAS_TARGET: u32 = 2 + wire::RR_FIXED as u32;
-
-/// The octets of a CNAME's fragment up to the end of the longest target.
-#[derive(zerocopy::FromBytes, zerocopy::Immutable)]
-#[repr(transparent)]
-struct Alias([u8; 12 + 256 + 4]);
-
-/// Copies an alias's target to the current name and finds its labels.
-#[inline(always)]
-fn target<P: Platform>(platform: &P, s: &mut Scratch, alias: Address) -> bool {
-    let Some(head) = platform.object::<Fragment>(alias) else { return false };
-    let body = fragment_body(alias, head.signed.patches);
-    let Some(octets) = platform.object::<Alias>(body) else { return false };
-    let length = u32::from(octets.0[ALIAS_TARGET as usize - 1]);
-    s.name_length.set(length);
-    platform.repeat(32, |step| {
-        if step >= 32 || step * 8 >= length {
-            return false;
-        }
-        let octets = bounds::word(&octets.0, ALIAS_TARGET + step * 8);
-        bounds::put(&mut s.name, step * 8, lower(octets));
-        true
-    });
-    s.position.set(0);
-    s.count.set(0);
-    platform.repeat(wire::LABELS_MAX + 1, |_| {
-        let at = s.position.get();
-        let label = u32::from(bounds::get(&s.name, at).unwrap_or(0));
-        let count = s.count.get();
-        if !bounds::set(&mut s.labels, count, at as u8) {
-            return false;
-        }
-        if label == 0 {
-            return false;
-        }
-        s.count.set(count + 1);
-        s.position.set(at + label + 1);
-        true
-    });
-    s.name_labels.set(s.count.get());
-    true
-}
-
-/// Whether the current name is at or below the zone's apex.
-#[inline(always)]
-fn below<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) -> bool {
-    let labels = s.name_labels.get().wrapping_sub(u32::from(zone.apex_labels));
-    let length = u32::from(zone.apex_length);
-    let Some(start) = bounds::get(&s.labels, labels) else { return false };
-    let start = u32::from(start);
-    start + length == s.name_length.get()
-        && !locate::differs(platform, s, start, length, |step| bounds::get(&zone.name, step))
 }
 
 /// The fragment that the node keeps for a role and a type, or none.
@@ -346,5 +268,3 @@ fn extent<P: Platform>(
         (bits, head.plain)
     })
 }
-
-const _: () = assert!(ANSWERS_MAX as u32 > LINKS_MAX + 1);

@@ -7,7 +7,7 @@ use crate::{
     layout::{Fragment, fragment_body, patch},
     message::OPT_FIXED,
     platform::Platform,
-    scratch::{Hidden, Scratch, edns, item},
+    scratch::{Hidden, Item, MADE, MADE_MAX, OPT_MAX, Scratch, edns, item},
     verdict::Verdict,
     wire::{self, flag, option, rtype},
 };
@@ -24,7 +24,9 @@ pub trait Sink {
     /// Writes a compression pointer in network order at `offset` of the message.
     fn number(&mut self, offset: u32, value: u16) -> bool;
     /// Writes the first `length` octets of the reply's OPT at `offset` of the message.
-    fn opt(&mut self, offset: u32, opt: &[u8; crate::scratch::OPT_MAX], length: u32) -> bool;
+    fn opt(&mut self, offset: u32, opt: &[u8; OPT_MAX], length: u32) -> bool;
+    /// Writes `length` octets of a record made for this reply at `offset` of the message.
+    fn made(&mut self, offset: u32, record: &[u8; MADE_MAX], length: u32) -> bool;
 }
 
 /// Settles the reply: truncation, header, OPT. Returns the octets of the whole message.
@@ -149,7 +151,7 @@ pub fn write<P: Platform, S: Sink>(platform: &P, s: &mut Scratch, sink: &mut S) 
 }
 
 /// Words of the longest OPT.
-const OPT_WORDS: u32 = crate::scratch::OPT_MAX as u32 / 8;
+const OPT_WORDS: u32 = OPT_MAX as u32 / 8;
 
 /// Writes one fragment: a copy, then its pointers.
 #[inline(always)]
@@ -167,6 +169,9 @@ fn fragment<P: Platform, S: Sink>(
         bounds::get(&s.items, step - answers)
     };
     let Some(item) = item else { return false };
+    if item.bits & item::MADE != 0 {
+        return made(platform, s, sink, progress, item);
+    }
     let Some(head) = platform.object::<Fragment>(item.fragment) else { return false };
     let extent = if item.bits & item::SIGNED != 0 { head.signed } else { head.plain };
     let body = fragment_body(item.fragment, head.signed.patches);
@@ -205,4 +210,36 @@ fn fragment<P: Platform, S: Sink>(
     });
     progress.offset.set(offset + u32::from(extent.length));
     true
+}
+
+/// Writes a record that was made for this reply.
+#[inline(always)]
+fn made<P: Platform, S: Sink>(
+    platform: &P,
+    s: &mut Scratch,
+    sink: &mut S,
+    progress: &mut Progress,
+    item: Item,
+) -> bool {
+    let start = bounds::opaque(u64::from(item.node));
+    if start > MADE as u64 {
+        return false;
+    }
+    let start = bounds::opaque(start);
+    let length = u32::from(item.apex);
+    let offset = progress.offset.get();
+    platform.repeat(MADE_MAX as u32 / 8, |step| {
+        let at = step * 8;
+        if at >= length {
+            return false;
+        }
+        let octets = crate::name::keep(bounds::word(&s.made, start as u32 + at), length - at);
+        let sum = checksum::fold(checksum::halves(octets));
+        s.sum.set(s.sum.get() + checksum::at(offset as u16, sum));
+        true
+    });
+    // SAFETY: behind every place up to `MADE` stand as many octets as the longest record has.
+    let record = unsafe { &*s.made.as_ptr().add(start as usize).cast::<[u8; MADE_MAX]>() };
+    progress.offset.set(offset + length);
+    sink.made(offset, record, length)
 }

@@ -168,7 +168,7 @@ fn proof(
     set: &RrSet<'_>,
     space: &mut Space<'_>,
 ) -> Result<Address, CompileError> {
-    let mut builder = Builder::new(Surroundings { apex, node: apex, anchored: &[] });
+    let mut builder = Builder::new(Surroundings { apex, node: apex, owner: name, anchored: &[] });
     for rdata in &set.rdata {
         builder.named_record(name, set.rtype, set.ttl, rdata);
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use responder_common::{
-    layout::{Address, BUCKET_SLOTS, Bucket, Snapshot, denial, node, node::role},
+    layout::{Address, BUCKET_SLOTS, Bucket, Snapshot, denial, node, node::role, patch},
     name,
     wire::{NAME_MAX, rtype},
 };
@@ -176,6 +176,9 @@ impl Compiler<'_, '_, '_> {
         if owns(rtype::CNAME) {
             kind |= node::CNAME;
         }
+        if tree_node.name.starts_with(b"\x01*") {
+            kind |= node::WILDCARD;
+        }
         let fixed = (16 + relative.len().div_ceil(8) * 8 + references.len() * 8) as u64;
         let beside: u64 = references
             .iter()
@@ -229,14 +232,30 @@ impl Compiler<'_, '_, '_> {
         // A wildcard is selected by names below its parent: that is what pointers may count on.
         let wildcard = tree_node.name.starts_with(b"\x01*");
         let selected = if wildcard { &tree_node.name[2..] } else { &tree_node.name[..] };
-        let around = Surroundings { apex: self.apex, node: selected, anchored: &[] };
-        let owner = if tree_node.cut { Place::NODE } else { Place::OWNER };
+        let around =
+            Surroundings { apex: self.apex, node: selected, owner: &tree_node.name, anchored: &[] };
+        let owner = match tree_node.name.as_slice() {
+            [0] => Place::ROOT,
+            _ if tree_node.cut => Place::NODE,
+            _ => Place::OWNER,
+        };
         let mut any = None;
         for set in &tree_node.rrsets {
             if tree_node.cut && ![rtype::NS, rtype::DS].contains(&set.rtype) {
                 continue;
             }
+            // A DNAME answers for names below its owner too.
+            let redirects = set.rtype == rtype::DNAME && owner == Place::OWNER;
+            let owner = if redirects { Place::NODE } else { owner };
             let (built, places) = rrset(around, owner, set).map_err(|_| too_large(set.rtype))?;
+            if wildcard && built.length() > usize::from(patch::OFFSET_MAX) {
+                return Err(CompileError::Zone(format!(
+                    "the wildcard RRset {} type {} is larger than {} octets",
+                    super::name::to_text(&tree_node.name),
+                    set.rtype,
+                    patch::OFFSET_MAX
+                )));
+            }
             if set.rtype == rtype::NS {
                 let more = self.servers(tree_node, set, around, &places);
                 references.extend(more.map_err(|_| too_large(set.rtype))?);
@@ -244,7 +263,8 @@ impl Compiler<'_, '_, '_> {
             if any.is_none() && ![rtype::NSEC, rtype::NSEC3].contains(&set.rtype) {
                 any = Some(set.rtype);
                 if !tree_node.cut && !set.signatures.is_empty() {
-                    let signatures = signatures(around, set).map_err(|_| too_large(set.rtype))?;
+                    let signatures =
+                        signatures(around, owner, set).map_err(|_| too_large(set.rtype))?;
                     let target = Target::Beside(signatures);
                     references.push(Reference { role: role::SIGNATURES, rtype: 0, target });
                 }
@@ -367,13 +387,15 @@ impl Compiler<'_, '_, '_> {
         let rdata = soa.rdata[0];
         let minimum = u32::from_be_bytes(rdata[rdata.len() - 4..].try_into().expect("four octets"));
         let ttl = soa.ttl.min(if minimum >> 31 == 1 { 0 } else { minimum });
-        let around = Surroundings { apex: self.apex, node: self.apex, anchored: &[] };
+        let around =
+            Surroundings { apex: self.apex, node: self.apex, owner: self.apex, anchored: &[] };
+        let owner = if self.apex == [0] { Place::ROOT } else { Place::APEX };
         let mut builder = Builder::new(around);
-        builder.record(Place::APEX, rtype::SOA, ttl, rdata);
+        builder.record(owner, rtype::SOA, ttl, rdata);
         if !soa.signatures.is_empty() {
             builder.signatures_follow();
             for signature in &soa.signatures {
-                builder.record(Place::APEX, rtype::RRSIG, ttl, signature);
+                builder.record(owner, rtype::RRSIG, ttl, signature);
             }
         }
         let built =
@@ -480,10 +502,10 @@ fn rrset(
 }
 
 /// The signatures of an RRset alone: the answer to a question for RRSIG (RFC 8482, section 7).
-fn signatures(around: Surroundings<'_>, set: &RrSet<'_>) -> Result<Built, TooLarge> {
+fn signatures(around: Surroundings<'_>, owner: Place, set: &RrSet<'_>) -> Result<Built, TooLarge> {
     let mut builder = Builder::new(around);
     for rdata in &set.signatures {
-        builder.record(Place::OWNER, rtype::RRSIG, set.ttl, rdata);
+        builder.record(owner, rtype::RRSIG, set.ttl, rdata);
     }
     builder.finish()
 }

@@ -83,14 +83,6 @@ impl<'a> Tree<'a> {
             if tree.nodes.is_empty() && name != apex {
                 return Err("there is no SOA at the apex".into());
             }
-            if let Some((key, cut)) = &cover {
-                if owner.key.starts_with(key) {
-                    let hosts = tree.add_addresses(&name, &owner, *cut);
-                    tree.occluded += u64::from(!hosts);
-                    continue;
-                }
-                cover = None;
-            }
             // The owners of NSEC3 are not names of the zone (RFC 5155, section 7.1).
             if let Some(place) = owner.rrsets.iter().position(|set| set.rtype == rtype::NSEC3) {
                 let set = owner.rrsets.remove(place);
@@ -98,6 +90,14 @@ impl<'a> Tree<'a> {
                 if owner.rrsets.is_empty() {
                     continue;
                 }
+            }
+            if let Some((key, cut)) = &cover {
+                if owner.key.starts_with(key) {
+                    let hosts = tree.add_addresses(&name, &owner, *cut);
+                    tree.occluded += u64::from(!hosts);
+                    continue;
+                }
+                cover = None;
             }
             while open.last().is_some_and(|above| !owner.key.starts_with(&above.key)) {
                 open.pop();
