@@ -1,8 +1,9 @@
 //! The order of the steps: from a query in the scratch memory to a settled reply.
 
 use crate::{
+    alias::LINKS_MAX,
     bounds::opaque,
-    plan::LINKS_MAX,
+    denial::ITERATIONS_MAX,
     verdict::{Next, Verdict},
 };
 
@@ -17,6 +18,14 @@ pub trait Steps {
     fn walk(&mut self) -> Next;
     /// [`crate::plan::plan`].
     fn plan(&mut self) -> Next;
+    /// [`crate::denial::prepare`].
+    fn prepare(&mut self) -> u32;
+    /// [`crate::denial::digest`].
+    fn digest(&mut self);
+    /// [`crate::denial::cover`].
+    fn cover(&mut self) -> Next;
+    /// [`crate::alias::follow`].
+    fn follow(&mut self) -> Next;
     /// [`crate::reply::settle`].
     fn settle(&mut self) -> u32;
 }
@@ -49,7 +58,19 @@ fn resolve<S: Steps>(steps: &mut S) -> Result<(), Verdict> {
         if let Next::Stop(verdict) = steps.walk() {
             return Err(verdict);
         }
-        match steps.plan() {
+        let next = steps.plan();
+        if let Next::Stop(verdict) = next {
+            return Err(verdict);
+        }
+        if matches!(next, Next::Cover | Next::CoverAndFollow)
+            && let Next::Stop(verdict) = cover(steps)
+        {
+            return Err(verdict);
+        }
+        if !matches!(next, Next::Follow | Next::CoverAndFollow) {
+            return Ok(());
+        }
+        match steps.follow() {
             Next::Stop(verdict) => return Err(verdict),
             Next::Chase => {}
             _ => return Ok(()),
@@ -57,4 +78,19 @@ fn resolve<S: Steps>(steps: &mut S) -> Result<(), Verdict> {
         links += 1;
     }
     Ok(())
+}
+
+/// Proves that the next closer name does not exist.
+#[inline(always)]
+fn cover<S: Steps>(steps: &mut S) -> Next {
+    let digests = steps.prepare();
+    let mut made = 0;
+    while made < digests {
+        if made > u32::from(ITERATIONS_MAX) {
+            break;
+        }
+        steps.digest();
+        made += 1;
+    }
+    steps.cover()
 }

@@ -10,7 +10,7 @@ use core::mem::{align_of, offset_of, size_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes whenever a layout in this file changes its meaning; maps of another version are not adopted.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -105,10 +105,29 @@ pub struct Snapshot {
     pub apex_labels: u8,
     /// How the zone denies: [`denial`].
     pub denial: u8,
+    /// Octets of the salt (RFC 5155, section 3.1.5).
+    pub salt_length: u8,
+    /// Additional rounds of the hash (RFC 5155, section 3.1.3).
+    pub iterations: u16,
+    /// How far a key's first word is shifted for its place in the directory.
+    pub directory_shift: u8,
     /// Zero.
-    pub padding: [u8; 5],
+    pub padding: u8,
     /// The apex's name, lower-case, zeros behind it.
     pub name: [u64; 32],
+    /// The chain of NSEC or NSEC3: two words for each, sorted: the key's first eight octets in network
+    /// order; the fragment's address, and in the high half that of the rest of the key, a count of words
+    /// and the words.
+    pub chain: Address,
+    /// Records of the chain.
+    pub chain_length: u32,
+    /// Words: where in the chain the keys begin whose first bits are the place in the directory; one
+    /// more place ends the last.
+    pub directory: Address,
+    /// The apex's own NSEC or NSEC3.
+    pub apex_proof: Address,
+    /// The salt, zeros behind it.
+    pub salt: [u64; 7],
 }
 
 /// How a zone proves that something is not there.
@@ -172,6 +191,8 @@ pub mod node {
     pub const DNAME: u8 = 2;
     /// The name owns a CNAME.
     pub const CNAME: u8 = 4;
+    /// The name's first label is `*`: its fragments count from the name above.
+    pub const WILDCARD: u8 = 8;
 
     /// First word: the version in which the node was born, and the node that it replaces.
     #[inline(always)]
@@ -249,6 +270,16 @@ pub mod node {
         pub const ANY: u16 = 3;
         /// The signatures that answer a question for RRSIG; type zero.
         pub const SIGNATURES: u16 = 4;
+        /// The name's own NSEC or NSEC3; type zero, as for all that follow.
+        pub const PROOF: u16 = 5;
+        /// Where the name has no NSEC3 of its own: that of its closest provable encloser; left out where
+        /// that is the apex.
+        pub const ENCLOSER: u16 = 6;
+        /// Where the name has no record of its own: the one that covers it, or its ancestor below the
+        /// closest provable encloser.
+        pub const COVER: u16 = 7;
+        /// The record that denies a wildcard below the name.
+        pub const NO_WILDCARD: u16 = 8;
     }
 }
 
@@ -313,7 +344,7 @@ pub mod patch {
 }
 
 const _: () = {
-    assert!(size_of::<Snapshot>() == 288 && align_of::<Snapshot>() == 8);
+    assert!(size_of::<Snapshot>() == 360 && align_of::<Snapshot>() == 8);
     assert!(offset_of!(Snapshot, name) == 32);
     assert!(size_of::<Bucket>() == 64);
     assert!(size_of::<Fragment>() == 16);

@@ -13,6 +13,8 @@
 //! | [`name`] | lower-casing and hashing the question name |
 //! | [`locate`] | the zone by its longest matching apex, then down to the closest encloser |
 //! | [`plan`] | which fragments make the reply |
+//! | [`alias`] | CNAME and DNAME |
+//! | [`denial`] | which proofs go with it, if something is not there |
 //! | [`reply`] | how large it is, and writing it |
 //! | [`engine`] | the order of these steps |
 //! | [`verdict`] | what became of the query: the counter and its label |
@@ -20,8 +22,10 @@
 // The barrier of `bounds::opaque`.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+pub mod alias;
 pub mod bounds;
 pub mod checksum;
+pub mod denial;
 pub mod engine;
 pub mod frame;
 pub mod layout;
@@ -32,5 +36,6 @@ pub mod plan;
 pub mod platform;
 pub mod reply;
 pub mod scratch;
+pub mod sha1;
 pub mod verdict;
 pub mod wire;

@@ -76,6 +76,9 @@ fn reset(s: &mut Scratch) {
     s.edns.set(0);
     s.ede.set(0);
     s.items_length.set(0);
+    s.answers_length.set(0);
+    s.links.set(0);
+    s.made_length.set(0);
     s.records[0].set(0);
     s.records[1].set(0);
     s.records[2].set(0);
@@ -162,6 +165,7 @@ fn question<P: Platform>(platform: &P, s: &mut Scratch, length: u32) -> bool {
         true
     });
     s.question_end.set(end);
+    s.answers_end.set(end);
     s.size.set(end);
     s.position.set(end);
     true

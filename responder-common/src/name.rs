@@ -39,6 +39,13 @@ pub fn absorb(hash: u64, word: u64, multiplier: u64) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
+/// An octet of a lower-case label as it stands in a sort key: itself, or two octets for 0 and 1, so that
+/// zero, which ends a label there, sorts before every octet. The second octet is zero where there is none.
+#[inline(always)]
+pub fn escape(octet: u8) -> (u8, u8) {
+    if octet <= 1 { (1, octet + 1) } else { (octet, 0) }
+}
+
 /// The hash of a lower-case wire name in memory; for the compiler of zones and the slow path.
 pub fn hash(key: HashKey, name: &[u8]) -> u64 {
     let mut starts = [0_u8; 128];

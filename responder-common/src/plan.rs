@@ -4,18 +4,14 @@
 //! (DNSSEC); RFC 8482 (ANY); RFC 9471 (glue).
 
 use crate::{
-    bounds,
-    layout::{Address, Extent, Fragment, Node, Snapshot, fragment_body, node, node::role},
+    alias, bounds, denial,
+    layout::{self, Address, Extent, Fragment, Node, Snapshot, node, node::role},
     locate,
-    name::lower,
     platform::Platform,
-    scratch::{ITEMS_MAX, Item, Scratch, edns, item, section},
+    scratch::{Item, Scratch, edns, item, section},
     verdict::{Next, Verdict},
-    wire::{self, class, ede, flag, rcode, rtype},
+    wire::{class, ede, flag, rcode, rtype},
 };
-
-/// Most links of a CNAME chain that are followed.
-pub const LINKS_MAX: u32 = 8;
 
 /// Octets of an extended DNS error without text: option code, length, info code (RFC 8914).
 pub const EDE_OCTETS: u32 = 6;
@@ -78,22 +74,30 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     };
     let second = here.words[1];
     let kind = node::kind(second);
+    let mut origin = origin;
+    if kind & node::WILDCARD != 0 {
+        // Asked for by its own name: behind the length octet and the asterisk is the name above.
+        origin.node += 2;
+    }
+    s.origin = origin;
     let qtype = s.qtype.get() as u16;
     if kind & node::DELEGATION != 0 && !(exact && qtype == rtype::DS) {
-        return referral(platform, s, origin);
+        return referral(platform, s, zone, origin);
     }
     s.flags.set(s.flags.get() | u32::from(flag::AA));
+    let signed = denial::wanted(s, zone);
+    // A wildcard stands in for the name: that there is no closer match is to be proved (RFC 4035, 3.1.3.3).
+    let mut cover = false;
     if !exact {
         if kind & node::DNAME != 0 {
-            return Next::Stop(Verdict::Unbuilt);
+            return alias::answer(platform, s, origin, rtype::DNAME);
         }
         let wildcard = node::wildcard(second);
         if wildcard == 0 {
-            // Also behind an alias: the rcode is the last name's (RFC 6604, section 3).
-            s.rcode.set(u32::from(rcode::NXDOMAIN));
-            s.verdict.set(Verdict::NxDomain as u32);
-            return negative(platform, s, zone, origin);
+            return no_name(platform, s, zone, origin);
         }
+        cover = signed;
+        s.encloser.set(s.node.get());
         s.node.set(wildcard);
     }
     let (wanted_role, wanted_type) = match qtype {
@@ -111,28 +115,60 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         if more != 0 && wanted_role == role::RRSET {
             push_if_it_fits(platform, s, origin, more);
         }
-        return Next::Reply;
+        return if cover { Next::Cover } else { Next::Reply };
     }
-    let alias = find(platform, s, role::RRSET, rtype::CNAME);
-    if alias != 0 && wanted_role == role::RRSET {
-        return chase(platform, s, zone, origin, alias);
+    if kind_of(platform, s) & node::CNAME != 0 && wanted_role == role::RRSET {
+        return match alias::answer(platform, s, origin, rtype::CNAME) {
+            Next::Follow if cover => Next::CoverAndFollow,
+            next => next,
+        };
     }
     s.verdict.set(Verdict::NoData as u32);
-    negative(platform, s, zone, origin)
-}
-
-/// The SOA that says how long the denial may be kept (RFC 2308, section 3).
-#[inline(always)]
-fn negative<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> Next {
-    if !push(platform, s, origin, zone.negative, section::AUTHORITY, 0) {
-        return Next::Stop(Verdict::Fault);
+    push(platform, s, origin, zone.negative, section::AUTHORITY, 0);
+    if signed {
+        denial::own(platform, s, zone, origin);
+        if cover && zone.denial == layout::denial::NSEC3 {
+            // RFC 5155, section 7.2.5: the closest encloser is proved as well.
+            let encloser = s.encloser.get();
+            s.node.set(encloser);
+            denial::own(platform, s, zone, origin);
+        }
     }
-    Next::Reply
+    if cover { Next::Cover } else { Next::Reply }
 }
 
-/// A delegation: its NS, with DO its DS, and the addresses without which it cannot be followed.
+/// The name does not exist: the SOA, and with DO that there is neither the name nor a wildcard for it.
 #[inline(always)]
-fn referral<P: Platform>(platform: &P, s: &mut Scratch, origin: Item) -> Next {
+fn no_name<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> Next {
+    // Also behind an alias: the rcode is the last name's (RFC 6604, section 3).
+    s.rcode.set(u32::from(rcode::NXDOMAIN));
+    s.verdict.set(Verdict::NxDomain as u32);
+    push(platform, s, origin, zone.negative, section::AUTHORITY, 0);
+    if !denial::wanted(s, zone) {
+        return Next::Reply;
+    }
+    let mut cover = true;
+    if zone.denial == layout::denial::NSEC3 {
+        // Under opt-out the proof may end above: then the record that covers it is known.
+        cover = denial::own(platform, s, zone, origin);
+    }
+    let no_wildcard = find(platform, s, role::NO_WILDCARD, 0);
+    if no_wildcard != 0 {
+        denial::prove(platform, s, origin, no_wildcard);
+    }
+    if cover { Next::Cover } else { Next::Reply }
+}
+
+/// What the node is: bits of [`node`].
+#[inline(always)]
+fn kind_of<P: Platform>(platform: &P, s: &Scratch) -> u8 {
+    platform.object::<Node>(s.node.get()).map_or(0, |here| node::kind(here.words[1]))
+}
+
+/// A delegation: its NS, with DO its DS or the proof that there is none, and the addresses without which it
+/// cannot be followed.
+#[inline(always)]
+fn referral<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> Next {
     s.verdict.set(Verdict::Referral as u32);
     let servers = find(platform, s, role::RRSET, rtype::NS);
     if servers == 0 || !push(platform, s, origin, servers, section::AUTHORITY, item::ANCHOR) {
@@ -142,6 +178,8 @@ fn referral<P: Platform>(platform: &P, s: &mut Scratch, origin: Item) -> Next {
         let signer = find(platform, s, role::RRSET, rtype::DS);
         if signer != 0 {
             push(platform, s, origin, signer, section::AUTHORITY, 0);
+        } else if zone.denial != layout::denial::NONE {
+            denial::own(platform, s, zone, origin);
         }
     }
     let glue = find(platform, s, role::GLUE, rtype::NS);
@@ -155,90 +193,9 @@ fn referral<P: Platform>(platform: &P, s: &mut Scratch, origin: Item) -> Next {
     Next::Reply
 }
 
-/// Answers with an alias and makes its target the current name, if the target is in the zone.
-#[inline(always)]
-fn chase<P: Platform>(
-    platform: &P,
-    s: &mut Scratch,
-    zone: &Snapshot,
-    origin: Item,
-    alias: Address,
-) -> Next {
-    let at = s.size.get();
-    s.verdict.set(Verdict::Alias as u32);
-    if !push(platform, s, origin, alias, section::ANSWER, 0) {
-        return Next::Stop(Verdict::Fault);
-    }
-    if s.items_length.get() > LINKS_MAX || !target(platform, s, alias) {
-        return Next::Reply;
-    }
-    // The target is written in full behind the record's fixed part, for later pointers to aim at.
-    s.name_offset.set(at + ALIAS_TARGET);
-    if !below(platform, s, zone) {
-        return Next::Reply;
-    }
-    locate::hash(platform, s);
-    Next::Chase
-}
-
-/// Where the target of a CNAME begins in its fragment: a pointer for the owner, the fixed part.
-const ALIAS_TARGET: u32 = 2 + wire::RR_FIXED as u32;
-
-/// The octets of a CNAME's fragment up to the end of the longest target.
-#[derive(zerocopy::FromBytes, zerocopy::Immutable)]
-#[repr(transparent)]
-struct Alias([u8; 12 + 256 + 4]);
-
-/// Copies an alias's target to the current name and finds its labels.
-#[inline(always)]
-fn target<P: Platform>(platform: &P, s: &mut Scratch, alias: Address) -> bool {
-    let Some(head) = platform.object::<Fragment>(alias) else { return false };
-    let body = fragment_body(alias, head.signed.patches);
-    let Some(octets) = platform.object::<Alias>(body) else { return false };
-    let length = u32::from(octets.0[ALIAS_TARGET as usize - 1]);
-    s.name_length.set(length);
-    platform.repeat(32, |step| {
-        if step >= 32 || step * 8 >= length {
-            return false;
-        }
-        let octets = bounds::word(&octets.0, ALIAS_TARGET + step * 8);
-        bounds::put(&mut s.name, step * 8, lower(octets));
-        true
-    });
-    s.position.set(0);
-    s.count.set(0);
-    platform.repeat(wire::LABELS_MAX + 1, |_| {
-        let at = s.position.get();
-        let label = u32::from(bounds::get(&s.name, at).unwrap_or(0));
-        let count = s.count.get();
-        if !bounds::set(&mut s.labels, count, at as u8) {
-            return false;
-        }
-        if label == 0 {
-            return false;
-        }
-        s.count.set(count + 1);
-        s.position.set(at + label + 1);
-        true
-    });
-    s.name_labels.set(s.count.get());
-    true
-}
-
-/// Whether the current name is at or below the zone's apex.
-#[inline(always)]
-fn below<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) -> bool {
-    let labels = s.name_labels.get().wrapping_sub(u32::from(zone.apex_labels));
-    let length = u32::from(zone.apex_length);
-    let Some(start) = bounds::get(&s.labels, labels) else { return false };
-    let start = u32::from(start);
-    start + length == s.name_length.get()
-        && !locate::differs(platform, s, start, length, |step| bounds::get(&zone.name, step))
-}
-
 /// The fragment that the node keeps for a role and a type, or none.
 #[inline(always)]
-fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype: u16) -> Address {
+pub(crate) fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype: u16) -> Address {
     let Some(here) = platform.object::<Node>(s.node.get()) else { return 0 };
     let second = here.words[1];
     let base = node::HEADER_WORDS + node::name_words(second);
@@ -257,7 +214,7 @@ fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype: u16) -> Ad
 
 /// Appends a fragment to the reply.
 #[inline(always)]
-fn push<P: Platform>(
+pub(crate) fn push<P: Platform>(
     platform: &P,
     s: &mut Scratch,
     origin: Item,
@@ -266,12 +223,23 @@ fn push<P: Platform>(
     bits: u16,
 ) -> bool {
     let Some((bits, extent)) = extent(platform, s, fragment, bits) else { return false };
-    let place = s.items_length.get();
-    if !bounds::set(&mut s.items, place, Item { fragment, bits, ..origin }) {
-        return false;
+    let item = Item { fragment, bits, ..origin };
+    let length = u32::from(extent.length);
+    if section == section::ANSWER {
+        let place = s.answers_length.get();
+        if !bounds::set(&mut s.answers, place, item) {
+            return false;
+        }
+        s.answers_length.set(place + 1);
+        s.answers_end.set(s.answers_end.get() + length);
+    } else {
+        let place = s.items_length.get();
+        if !bounds::set(&mut s.items, place, item) {
+            return false;
+        }
+        s.items_length.set(place + 1);
     }
-    s.items_length.set(place + 1);
-    s.size.set(s.size.get() + u32::from(extent.length));
+    s.size.set(s.size.get() + length);
     s.records[section].set(s.records[section].get() + u32::from(extent.records));
     true
 }
@@ -300,5 +268,3 @@ fn extent<P: Platform>(
         (bits, head.plain)
     })
 }
-
-const _: () = assert!(ITEMS_MAX as u32 > LINKS_MAX + 8);

@@ -7,7 +7,7 @@ use crate::{
     layout::{Fragment, fragment_body, patch},
     message::OPT_FIXED,
     platform::Platform,
-    scratch::{Hidden, ITEMS_MAX, Scratch, edns, item},
+    scratch::{Hidden, Item, MADE, MADE_MAX, OPT_MAX, Scratch, edns, item},
     verdict::Verdict,
     wire::{self, flag, option, rtype},
 };
@@ -24,7 +24,9 @@ pub trait Sink {
     /// Writes a compression pointer in network order at `offset` of the message.
     fn number(&mut self, offset: u32, value: u16) -> bool;
     /// Writes the first `length` octets of the reply's OPT at `offset` of the message.
-    fn opt(&mut self, offset: u32, opt: &[u8; crate::scratch::OPT_MAX], length: u32) -> bool;
+    fn opt(&mut self, offset: u32, opt: &[u8; OPT_MAX], length: u32) -> bool;
+    /// Writes `length` octets of a record made for this reply at `offset` of the message.
+    fn made(&mut self, offset: u32, record: &[u8; MADE_MAX], length: u32) -> bool;
 }
 
 /// Settles the reply: truncation, header, OPT. Returns the octets of the whole message.
@@ -35,6 +37,7 @@ pub fn settle<P: Platform>(platform: &P, s: &mut Scratch) -> u32 {
     if s.size.get() + s.opt_length.get() > s.limit.get() {
         s.size.set(s.question_end.get());
         s.items_length.set(0);
+        s.answers_length.set(0);
         s.records[0].set(0);
         s.records[1].set(0);
         s.records[2].set(0);
@@ -119,7 +122,7 @@ pub fn write<P: Platform, S: Sink>(platform: &P, s: &mut Scratch, sink: &mut S) 
     let mut progress =
         Progress { offset: Hidden::new(0), anchor: Hidden::new(0), failed: Hidden::new(0) };
     progress.offset.set(s.question_end.get());
-    platform.repeat(s.items_length.get().min(ITEMS_MAX as u32), |step| {
+    platform.repeat(s.answers_length.get() + s.items_length.get(), |step| {
         let written = fragment(platform, s, sink, &mut progress, step);
         if !written {
             progress.failed.set(1);
@@ -148,7 +151,7 @@ pub fn write<P: Platform, S: Sink>(platform: &P, s: &mut Scratch, sink: &mut S) 
 }
 
 /// Words of the longest OPT.
-const OPT_WORDS: u32 = crate::scratch::OPT_MAX as u32 / 8;
+const OPT_WORDS: u32 = OPT_MAX as u32 / 8;
 
 /// Writes one fragment: a copy, then its pointers.
 #[inline(always)]
@@ -159,7 +162,16 @@ fn fragment<P: Platform, S: Sink>(
     progress: &mut Progress,
     step: u32,
 ) -> bool {
-    let Some(item) = bounds::get(&s.items, step) else { return false };
+    let answers = s.answers_length.get();
+    let item = if step < answers {
+        bounds::get(&s.answers, step)
+    } else {
+        bounds::get(&s.items, step - answers)
+    };
+    let Some(item) = item else { return false };
+    if item.bits & item::MADE != 0 {
+        return made(platform, s, sink, progress, item);
+    }
     let Some(head) = platform.object::<Fragment>(item.fragment) else { return false };
     let extent = if item.bits & item::SIGNED != 0 { head.signed } else { head.plain };
     let body = fragment_body(item.fragment, head.signed.patches);
@@ -198,4 +210,36 @@ fn fragment<P: Platform, S: Sink>(
     });
     progress.offset.set(offset + u32::from(extent.length));
     true
+}
+
+/// Writes a record that was made for this reply.
+#[inline(always)]
+fn made<P: Platform, S: Sink>(
+    platform: &P,
+    s: &mut Scratch,
+    sink: &mut S,
+    progress: &mut Progress,
+    item: Item,
+) -> bool {
+    let start = bounds::opaque(u64::from(item.node));
+    if start > MADE as u64 {
+        return false;
+    }
+    let start = bounds::opaque(start);
+    let length = u32::from(item.apex);
+    let offset = progress.offset.get();
+    platform.repeat(MADE_MAX as u32 / 8, |step| {
+        let at = step * 8;
+        if at >= length {
+            return false;
+        }
+        let octets = crate::name::keep(bounds::word(&s.made, start as u32 + at), length - at);
+        let sum = checksum::fold(checksum::halves(octets));
+        s.sum.set(s.sum.get() + checksum::at(offset as u16, sum));
+        true
+    });
+    // SAFETY: behind every place up to `MADE` stand as many octets as the longest record has.
+    let record = unsafe { &*s.made.as_ptr().add(start as usize).cast::<[u8; MADE_MAX]>() };
+    progress.offset.set(offset + length);
+    sink.made(offset, record, length)
 }

@@ -2,7 +2,7 @@
 
 use zerocopy::FromZeros;
 
-use crate::bounds;
+use crate::{bounds, sha1::Sha1};
 
 /// Octets in front of the message: Ethernet, two VLAN tags, IPv6 and UDP take 70 of them.
 pub const HEAD: usize = 80;
@@ -10,10 +10,17 @@ pub const HEAD: usize = 80;
 pub const QUERY_MAX: usize = 1472;
 /// Room for a query and for reading a word at its last octet.
 pub const MESSAGE: usize = 1536;
-/// Most fragments in a reply.
-pub const ITEMS_MAX: usize = 32;
+/// Most fragments in an answer section: the links of a chain of aliases, and what it ends at.
+pub const ANSWERS_MAX: usize = 20;
+/// Most fragments in the sections behind it.
+pub const ITEMS_MAX: usize = 48;
 /// Room for the OPT record of a reply: 11 octets, NSID, an extended error.
 pub const OPT_MAX: usize = 128;
+
+/// Room for the records made for one reply.
+pub const MADE: usize = 2432;
+/// Longest of them, and a word.
+pub const MADE_MAX: usize = 288;
 
 /// A number that lives in memory between steps: neither the compiler nor the verifier carries its value
 /// along, so a loop over it is verified once and not once per value.
@@ -64,6 +71,8 @@ pub mod item {
     pub const SIGNED: u16 = 1;
     /// Later fragments may point into this one.
     pub const ANCHOR: u16 = 2;
+    /// Not a fragment but octets of `made`: `node` is where they begin, `apex` how many they are.
+    pub const MADE: u16 = 4;
 }
 
 /// Sections of a message behind the question.
@@ -90,10 +99,20 @@ pub struct Scratch {
     pub hashes: [u64; 128],
     /// Where each label of the current name begins, from the left; behind the last, the root's.
     pub labels: [u8; 128],
-    /// The reply, fragment by fragment, in the order of the message.
+    /// The reply's answer section, fragment by fragment.
+    pub answers: [Item; ANSWERS_MAX],
+    /// The sections behind it.
     pub items: [Item; ITEMS_MAX],
+    /// What pointers count from in proofs that are still to be added.
+    pub origin: Item,
+    /// The hash of the next closer name in the making.
+    pub sha1: Sha1,
+    /// A key to look for in the chain, zeros behind it.
+    pub key: [u8; 512 + 16],
     /// The reply's OPT record.
     pub opt: [u8; OPT_MAX],
+    /// Records made for this reply: the CNAMEs that DNAMEs stand for. Behind them is room for one more.
+    pub made: [u8; MADE + MADE_MAX],
 
     /// IP version of the frame: 4 or 6.
     pub version: Hidden<u32>,
@@ -147,7 +166,23 @@ pub struct Scratch {
     pub node: Hidden<u32>,
     /// How many labels of the current name that node matches.
     pub depth: Hidden<u32>,
-    /// Fragments planned.
+    /// Fragments in `answers`.
+    pub answers_length: Hidden<u32>,
+    /// Octets of the message up to the end of the answer section.
+    pub answers_end: Hidden<u32>,
+    /// The alias to follow.
+    pub alias: Hidden<u32>,
+    /// Links followed.
+    pub links: Hidden<u32>,
+    /// Octets of `made` in use.
+    pub made_length: Hidden<u32>,
+    /// CNAME or DNAME.
+    pub alias_type: Hidden<u32>,
+    /// Where its target will stand in the message.
+    pub target: Hidden<u32>,
+    /// The node above the wildcard that answers.
+    pub encloser: Hidden<u32>,
+    /// Fragments in `items`.
     pub items_length: Hidden<u32>,
     /// Octets of the reply so far: header, question, fragments.
     pub size: Hidden<u32>,

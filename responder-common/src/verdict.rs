@@ -7,6 +7,12 @@ pub enum Next {
     Continue,
     /// The current name changed to an alias's target: walk again.
     Chase,
+    /// The next closer name is still to be covered, then the reply is planned.
+    Cover,
+    /// The name is an alias that is to be followed.
+    Follow,
+    /// Both, in this order.
+    CoverAndFollow,
     /// The reply is planned: write it.
     Reply,
     /// No reply from here.
@@ -21,7 +27,10 @@ impl Next {
             Self::Continue => 0,
             Self::Chase => 1,
             Self::Reply => 2,
-            Self::Stop(verdict) => 3 + verdict as u32,
+            Self::Cover => 3,
+            Self::Follow => 4,
+            Self::CoverAndFollow => 5,
+            Self::Stop(verdict) => 6 + verdict as u32,
         }
     }
 
@@ -32,7 +41,10 @@ impl Next {
             0 => Self::Continue,
             1 => Self::Chase,
             2 => Self::Reply,
-            _ => Self::Stop(Verdict::from_number(number - 3)),
+            3 => Self::Cover,
+            4 => Self::Follow,
+            5 => Self::CoverAndFollow,
+            _ => Self::Stop(Verdict::from_number(number - 6)),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! one leaves for the next is in the scratch memory.
 
 use responder_common::{
+    alias, denial,
     engine::Steps,
     locate, message, plan,
     platform::Platform,
@@ -46,6 +47,29 @@ step!(
     |kernel, s| plan::plan(&kernel, s).to_number()
 );
 step!(
+    /// Readies the search for what covers the next closer name; how many digests it takes.
+    responder_prepare,
+    |kernel, s| denial::prepare(&kernel, s)
+);
+step!(
+    /// Makes one digest.
+    responder_digest,
+    |kernel, s| {
+        denial::digest(&kernel, s);
+        0
+    }
+);
+step!(
+    /// Covers the next closer name.
+    responder_cover,
+    |kernel, s| denial::cover(&kernel, s).to_number()
+);
+step!(
+    /// Follows an alias.
+    responder_follow,
+    |kernel, s| alias::follow(&kernel, s).to_number()
+);
+step!(
     /// Settles the reply; its octets.
     responder_settle,
     |kernel, s| reply::settle(&kernel, s)
@@ -73,6 +97,26 @@ impl Steps for Global {
     #[inline(always)]
     fn plan(&mut self) -> Next {
         Next::from_number(responder_plan())
+    }
+
+    #[inline(always)]
+    fn prepare(&mut self) -> u32 {
+        responder_prepare()
+    }
+
+    #[inline(always)]
+    fn digest(&mut self) {
+        responder_digest();
+    }
+
+    #[inline(always)]
+    fn cover(&mut self) -> Next {
+        Next::from_number(responder_cover())
+    }
+
+    #[inline(always)]
+    fn follow(&mut self) -> Next {
+        Next::from_number(responder_follow())
     }
 
     #[inline(always)]

@@ -10,7 +10,7 @@ use responder_common::{
     frame::{self, Checksum, Frame, HEADERS_MAX},
     platform::Platform,
     reply::{self, Body, Sink},
-    scratch::{HEAD, OPT_MAX, QUERY_MAX, Scratch},
+    scratch::{HEAD, MADE_MAX, OPT_MAX, QUERY_MAX, Scratch},
     verdict::Verdict,
 };
 use zerocopy::{FromBytes, Immutable};
@@ -177,5 +177,14 @@ impl Sink for Sent<'_> {
             return false;
         }
         self.store(offset, opt.as_ptr(), length)
+    }
+
+    #[inline(always)]
+    fn made(&mut self, offset: u32, record: &[u8; MADE_MAX], length: u32) -> bool {
+        let length = opaque(u64::from(length));
+        if length == 0 || length > MADE_MAX as u64 {
+            return false;
+        }
+        self.store(offset, record.as_ptr(), length)
     }
 }

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use responder_common::{
+    alias, denial,
     engine::{self, Steps},
     locate, message, plan,
     platform::Platform,
     reply::{self, Body, Sink},
-    scratch::{OPT_MAX, QUERY_MAX, Scratch},
+    scratch::{MADE_MAX, OPT_MAX, QUERY_MAX, Scratch},
     verdict::{Action, Next, Verdict},
     wire::POINTER,
 };
@@ -119,6 +120,22 @@ impl Steps for Plain<'_> {
         plan::plan(self.store, self.s)
     }
 
+    fn prepare(&mut self) -> u32 {
+        denial::prepare(self.store, self.s)
+    }
+
+    fn digest(&mut self) {
+        denial::digest(self.store, self.s);
+    }
+
+    fn cover(&mut self) -> Next {
+        denial::cover(self.store, self.s)
+    }
+
+    fn follow(&mut self) -> Next {
+        alias::follow(self.store, self.s)
+    }
+
     fn settle(&mut self) -> u32 {
         reply::settle(self.store, self.s)
     }
@@ -148,5 +165,9 @@ impl Sink for Buffer<'_> {
 
     fn opt(&mut self, offset: u32, opt: &[u8; OPT_MAX], length: u32) -> bool {
         self.put(offset, &opt[..length as usize])
+    }
+
+    fn made(&mut self, offset: u32, record: &[u8; MADE_MAX], length: u32) -> bool {
+        self.put(offset, &record[..length as usize])
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use responder_common::wire::rtype;
+use responder_common::{name::escape, wire::rtype};
 
 use super::read::RecordRef;
 
@@ -138,7 +138,7 @@ impl<'a> Owner<'a> {
 /// Appends a key that sorts as the name does: labels from the root, lower-case, each ended by a zero.
 ///
 /// Octets 0 and 1 become two, so that the end of a label sorts before every octet.
-fn sort_key(wire: &[u8], to: &mut Vec<u8>) {
+pub fn sort_key(wire: &[u8], to: &mut Vec<u8>) {
     let mut starts = Vec::with_capacity(8);
     let mut at = 0;
     while wire[at] != 0 {
@@ -147,9 +147,10 @@ fn sort_key(wire: &[u8], to: &mut Vec<u8>) {
     }
     for &start in starts.iter().rev() {
         for &octet in &wire[start + 1..start + 1 + usize::from(wire[start])] {
-            match octet.to_ascii_lowercase() {
-                low @ (0 | 1) => to.extend_from_slice(&[1, low + 1]),
-                other => to.push(other),
+            let (first, second) = escape(octet.to_ascii_lowercase());
+            to.push(first);
+            if second != 0 {
+                to.push(second);
             }
         }
         to.push(0);

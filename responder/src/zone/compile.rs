@@ -7,12 +7,13 @@ use std::{
 };
 
 use responder_common::{
-    layout::{Address, BUCKET_SLOTS, Bucket, Snapshot, denial, node, node::role},
+    layout::{Address, BUCKET_SLOTS, Bucket, Snapshot, denial, node, node::role, patch},
     name,
     wire::{NAME_MAX, rtype},
 };
 
 use super::{
+    chain::Chain,
     collect::RrSet,
     fragment::{Builder, Built, Place, Surroundings, TooLarge, name_length},
     tree::{Addresses, Hosts, Tree, TreeNode, count_labels},
@@ -51,7 +52,10 @@ pub fn compile(
     apex: &[u8],
     space: &mut Space<'_>,
 ) -> Result<Compiled, CompileError> {
+    let chain = Chain::build(tree, apex, space)?;
     let mut compiler = Compiler {
+        proofs: Vec::new(),
+        chain,
         tree,
         apex,
         space,
@@ -61,12 +65,13 @@ pub fn compile(
         wildcards: HashMap::new(),
         image: Vec::new(),
     };
+    compiler.find_proofs();
     let key = compiler.space.store().hash_key();
     let mut apex_node = 0;
     // From the last name to the first: a node is written after those below it, and knows its wildcard.
     for (place, tree_node) in tree.nodes.iter().enumerate().rev() {
         let wildcard = compiler.wildcards.remove(&place).unwrap_or(0);
-        let address = compiler.node(tree_node, wildcard)?;
+        let address = compiler.node(place, tree_node, wildcard)?;
         if let Some(parent) = tree_node.parent {
             if tree_node.name.starts_with(b"\x01*") {
                 compiler.wildcards.insert(parent, address);
@@ -86,7 +91,7 @@ pub fn compile(
         octets[..chunk.len()].copy_from_slice(chunk);
         *word = u64::from_le_bytes(octets);
     }
-    let snapshot = Snapshot {
+    let mut snapshot = Snapshot {
         version: 0,
         serial: serial(soa),
         apex: apex_node,
@@ -96,13 +101,27 @@ pub fn compile(
         apex_length: apex.len() as u8,
         apex_labels: count_labels(apex) as u8,
         denial: denial::NONE,
-        padding: [0; 5],
+        salt_length: 0,
+        iterations: 0,
+        directory_shift: 0,
+        padding: 0,
         name: padded,
+        chain: 0,
+        chain_length: 0,
+        directory: 0,
+        apex_proof: compiler.proofs.first().copied().flatten().unwrap_or(0),
+        salt: [0; 7],
     };
+    if let Some(chain) = &compiler.chain {
+        chain.store(compiler.space, &mut snapshot)?;
+    }
     Ok(Compiled { snapshot, names: tree.nodes.len() as u64 })
 }
 
 struct Compiler<'a, 'b, 's> {
+    chain: Option<Chain>,
+    /// By node: its own NSEC or NSEC3.
+    proofs: Vec<Option<Address>>,
     tree: &'a Tree<'b>,
     apex: &'a [u8],
     space: &'a mut Space<'s>,
@@ -133,10 +152,12 @@ impl Compiler<'_, '_, '_> {
     /// Writes a node and what belongs to it alone.
     fn node(
         &mut self,
+        place: usize,
         tree_node: &TreeNode<'_>,
         wildcard: Address,
     ) -> Result<Address, CompileError> {
-        let references = self.references(tree_node)?;
+        let mut references = self.references(tree_node)?;
+        self.denials(place, tree_node, wildcard != 0, &mut references);
         let relative = &tree_node.name[..tree_node.name.len() - self.apex.len()];
         if references.len() > 255 {
             return Err(CompileError::Zone(format!(
@@ -154,6 +175,9 @@ impl Compiler<'_, '_, '_> {
         }
         if owns(rtype::CNAME) {
             kind |= node::CNAME;
+        }
+        if tree_node.name.starts_with(b"\x01*") {
+            kind |= node::WILDCARD;
         }
         let fixed = (16 + relative.len().div_ceil(8) * 8 + references.len() * 8) as u64;
         let beside: u64 = references
@@ -208,14 +232,30 @@ impl Compiler<'_, '_, '_> {
         // A wildcard is selected by names below its parent: that is what pointers may count on.
         let wildcard = tree_node.name.starts_with(b"\x01*");
         let selected = if wildcard { &tree_node.name[2..] } else { &tree_node.name[..] };
-        let around = Surroundings { apex: self.apex, node: selected, anchored: &[] };
-        let owner = if tree_node.cut { Place::NODE } else { Place::OWNER };
+        let around =
+            Surroundings { apex: self.apex, node: selected, owner: &tree_node.name, anchored: &[] };
+        let owner = match tree_node.name.as_slice() {
+            [0] => Place::ROOT,
+            _ if tree_node.cut => Place::NODE,
+            _ => Place::OWNER,
+        };
         let mut any = None;
         for set in &tree_node.rrsets {
             if tree_node.cut && ![rtype::NS, rtype::DS].contains(&set.rtype) {
                 continue;
             }
+            // A DNAME answers for names below its owner too.
+            let redirects = set.rtype == rtype::DNAME && owner == Place::OWNER;
+            let owner = if redirects { Place::NODE } else { owner };
             let (built, places) = rrset(around, owner, set).map_err(|_| too_large(set.rtype))?;
+            if wildcard && built.length() > usize::from(patch::OFFSET_MAX) {
+                return Err(CompileError::Zone(format!(
+                    "the wildcard RRset {} type {} is larger than {} octets",
+                    super::name::to_text(&tree_node.name),
+                    set.rtype,
+                    patch::OFFSET_MAX
+                )));
+            }
             if set.rtype == rtype::NS {
                 let more = self.servers(tree_node, set, around, &places);
                 references.extend(more.map_err(|_| too_large(set.rtype))?);
@@ -223,7 +263,8 @@ impl Compiler<'_, '_, '_> {
             if any.is_none() && ![rtype::NSEC, rtype::NSEC3].contains(&set.rtype) {
                 any = Some(set.rtype);
                 if !tree_node.cut && !set.signatures.is_empty() {
-                    let signatures = signatures(around, set).map_err(|_| too_large(set.rtype))?;
+                    let signatures =
+                        signatures(around, owner, set).map_err(|_| too_large(set.rtype))?;
                     let target = Target::Beside(signatures);
                     references.push(Reference { role: role::SIGNATURES, rtype: 0, target });
                 }
@@ -242,6 +283,57 @@ impl Compiler<'_, '_, '_> {
         }
         references.sort_by_key(|reference| (reference.role, reference.rtype));
         Ok(references)
+    }
+
+    /// Finds each node's own record of the chain.
+    fn find_proofs(&mut self) {
+        let Some(chain) = &mut self.chain else { return };
+        let own = |node: &TreeNode<'_>| {
+            let key = chain.key(&node.name);
+            chain.exact(&key)
+        };
+        self.proofs = self.tree.nodes.iter().map(own).collect();
+    }
+
+    /// Adds the references by which a node denies what it, or a name below it, does not own.
+    fn denials(
+        &mut self,
+        place: usize,
+        tree_node: &TreeNode<'_>,
+        wildcard: bool,
+        references: &mut Vec<Reference>,
+    ) {
+        let Some(chain) = &mut self.chain else { return };
+        let mut add = |role, address| {
+            references.push(Reference { role, rtype: 0, target: Target::Shared(address) });
+        };
+        // The name from which the proof starts: itself, or its closest provable encloser.
+        let mut provable = place;
+        if let Some(own) = self.proofs[place] {
+            add(role::PROOF, own);
+        } else {
+            let mut next_closer = place;
+            if chain.is_hashed() {
+                while self.proofs[provable].is_none() {
+                    next_closer = provable;
+                    let Some(above) = self.tree.nodes[provable].parent else { break };
+                    provable = above;
+                }
+                if let Some(encloser) = self.proofs[provable]
+                    && provable != 0
+                {
+                    add(role::ENCLOSER, encloser);
+                }
+            }
+            let key = chain.key(&self.tree.nodes[next_closer].name);
+            add(role::COVER, chain.cover(&key));
+        }
+        let bottom = tree_node.cut || tree_node.rrsets.iter().any(|set| set.rtype == rtype::DNAME);
+        let asterisk = [b"\x01*", &self.tree.nodes[provable].name[..]].concat();
+        if !bottom && !wildcard && asterisk.len() <= usize::from(NAME_MAX) {
+            let key = chain.key(&asterisk);
+            add(role::NO_WILDCARD, chain.cover(&key));
+        }
     }
 
     /// The addresses of a name server set: what a referral cannot do without, and what only helps.
@@ -295,13 +387,15 @@ impl Compiler<'_, '_, '_> {
         let rdata = soa.rdata[0];
         let minimum = u32::from_be_bytes(rdata[rdata.len() - 4..].try_into().expect("four octets"));
         let ttl = soa.ttl.min(if minimum >> 31 == 1 { 0 } else { minimum });
-        let around = Surroundings { apex: self.apex, node: self.apex, anchored: &[] };
+        let around =
+            Surroundings { apex: self.apex, node: self.apex, owner: self.apex, anchored: &[] };
+        let owner = if self.apex == [0] { Place::ROOT } else { Place::APEX };
         let mut builder = Builder::new(around);
-        builder.record(Place::APEX, rtype::SOA, ttl, rdata);
+        builder.record(owner, rtype::SOA, ttl, rdata);
         if !soa.signatures.is_empty() {
             builder.signatures_follow();
             for signature in &soa.signatures {
-                builder.record(Place::APEX, rtype::RRSIG, ttl, signature);
+                builder.record(owner, rtype::RRSIG, ttl, signature);
             }
         }
         let built =
@@ -327,13 +421,20 @@ impl Compiler<'_, '_, '_> {
             *slot = Bucket::entry(hash, address);
         }
         let start = self.space.take_lines(wanted as u64)?;
-        let mut row = Vec::with_capacity(1 << 16);
-        for (number, chunk) in slots.chunks(1 << 13).enumerate() {
-            row.clear();
-            row.extend(chunk.iter().flat_map(|slot| slot.to_le_bytes()));
-            self.space.write(start + (number << 13) as Address, &row);
-        }
+        write_words(self.space, start, &slots);
         Ok((start, wanted as u32))
+    }
+}
+
+/// Writes words to space that may go over the end of a segment.
+pub fn write_words(space: &Space<'_>, start: Address, words: &[u64]) {
+    let mut row = Vec::with_capacity(1 << 16);
+    let mut at = start;
+    for chunk in words.chunks(1 << 13) {
+        row.clear();
+        row.extend(chunk.iter().flat_map(|word| word.to_le_bytes()));
+        space.write(at, &row);
+        at += chunk.len() as Address;
     }
 }
 
@@ -401,10 +502,10 @@ fn rrset(
 }
 
 /// The signatures of an RRset alone: the answer to a question for RRSIG (RFC 8482, section 7).
-fn signatures(around: Surroundings<'_>, set: &RrSet<'_>) -> Result<Built, TooLarge> {
+fn signatures(around: Surroundings<'_>, owner: Place, set: &RrSet<'_>) -> Result<Built, TooLarge> {
     let mut builder = Builder::new(around);
     for rdata in &set.signatures {
-        builder.record(Place::OWNER, rtype::RRSIG, set.ttl, rdata);
+        builder.record(owner, rtype::RRSIG, set.ttl, rdata);
     }
     builder.finish()
 }

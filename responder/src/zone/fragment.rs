@@ -31,6 +31,8 @@ impl Place {
     pub const NODE: Self = Self { base: patch::NODE, distance: 0 };
     /// The apex.
     pub const APEX: Self = Self { base: patch::APEX, distance: 0 };
+    /// The root: one octet, shorter than a pointer to it.
+    pub const ROOT: Self = Self { base: u16::MAX, distance: 0 };
 }
 
 /// Names that stand in the message before the fragment, in wire form.
@@ -40,6 +42,8 @@ pub struct Surroundings<'a> {
     pub apex: &'a [u8],
     /// A name at or below the apex that is part of every current name which selects the fragment.
     pub node: &'a [u8],
+    /// The name of the node that owns the fragment.
+    pub owner: &'a [u8],
     /// Names in the anchored fragment before this one, and where they are.
     pub anchored: &'a [(Vec<u8>, Place)],
 }
@@ -82,7 +86,22 @@ impl<'a> Builder<'a> {
 
     /// Adds a record. `rdata` is in uncompressed wire form.
     pub fn record(&mut self, owner: Place, kind: u16, ttl: u32, rdata: &[u8]) {
-        self.point(owner);
+        if self.can_point(0) || owner == Place::ROOT {
+            self.point(owner);
+        } else {
+            // Beyond the reach of patches; over TCP only.
+            self.name(self.around.owner);
+        }
+        self.data(kind, ttl, rdata);
+    }
+
+    /// Adds a record whose owner is part of no current name: it is written out, as far as it must.
+    pub fn named_record(&mut self, owner: &[u8], kind: u16, ttl: u32, rdata: &[u8]) {
+        self.name(owner);
+        self.data(kind, ttl, rdata);
+    }
+
+    fn data(&mut self, kind: u16, ttl: u32, rdata: &[u8]) {
         self.octets.extend_from_slice(&kind.to_be_bytes());
         self.octets.extend_from_slice(&class::IN.to_be_bytes());
         self.octets.extend_from_slice(&ttl.to_be_bytes());
@@ -155,6 +174,10 @@ impl<'a> Builder<'a> {
 
     /// Writes a compression pointer.
     fn point(&mut self, to: Place) {
+        if to == Place::ROOT {
+            self.octets.push(0);
+            return;
+        }
         let at = self.octets.len() as u16;
         self.patches.push(patch::new(to.base, at));
         self.octets.extend_from_slice(&(wire::POINTER | to.distance).to_be_bytes());
@@ -206,6 +229,11 @@ impl<'a> Builder<'a> {
 }
 
 impl Built {
+    /// Octets that it adds to a reply, signatures included.
+    pub fn length(&self) -> usize {
+        self.octets.len()
+    }
+
     /// Octets that it takes in the store.
     pub fn stored_length(&self) -> u64 {
         (size_of::<Fragment>() + self.patches.len().div_ceil(4) * 8 + self.octets.len()) as u64
@@ -287,7 +315,7 @@ mod tests {
     const NODE: &[u8] = b"\x01d\x03lac\0";
 
     fn builder() -> Builder<'static> {
-        Builder::new(Surroundings { apex: APEX, node: NODE, anchored: &[] })
+        Builder::new(Surroundings { apex: APEX, node: NODE, owner: NODE, anchored: &[] })
     }
 
     #[test]

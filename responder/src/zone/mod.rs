@@ -1,5 +1,6 @@
 //! The second journey: a zone file becomes precomputed responses in the store.
 
+mod chain;
 mod collect;
 mod compile;
 mod fragment;

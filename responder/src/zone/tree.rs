@@ -30,6 +30,8 @@ pub struct Tree<'a> {
     pub labels: u32,
     /// Names below a cut or a DNAME that are not addresses of name servers.
     pub occluded: u64,
+    /// The NSEC3 records by their owners' names, lower-case.
+    pub hashed: Vec<(Vec<u8>, RrSet<'a>)>,
 }
 
 /// The addresses of a host.
@@ -66,15 +68,28 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// What makes the zone one that cannot be served.
     pub fn build(owners: impl Iterator<Item = Owner<'a>>, apex: &[u8]) -> Result<Self, String> {
-        let mut tree =
-            Self { nodes: Vec::new(), addresses: HashMap::new(), labels: 0, occluded: 0 };
+        let mut tree = Self {
+            nodes: Vec::new(),
+            addresses: HashMap::new(),
+            labels: 0,
+            occluded: 0,
+            hashed: Vec::new(),
+        };
         let mut open: Vec<Open> = Vec::new();
         // Keys of the cut or DNAME below which names are occluded, and whether it is a cut.
         let mut cover: Option<(Vec<u8>, bool)> = None;
-        for owner in owners {
+        for mut owner in owners {
             let name = owner.wire.to_ascii_lowercase();
             if tree.nodes.is_empty() && name != apex {
                 return Err("there is no SOA at the apex".into());
+            }
+            // The owners of NSEC3 are not names of the zone (RFC 5155, section 7.1).
+            if let Some(place) = owner.rrsets.iter().position(|set| set.rtype == rtype::NSEC3) {
+                let set = owner.rrsets.remove(place);
+                tree.hashed.push((name.clone(), set));
+                if owner.rrsets.is_empty() {
+                    continue;
+                }
             }
             if let Some((key, cut)) = &cover {
                 if owner.key.starts_with(key) {
@@ -83,10 +98,6 @@ impl<'a> Tree<'a> {
                     continue;
                 }
                 cover = None;
-            }
-            // The owners of NSEC3 are not names of the zone (RFC 5155, section 7.1).
-            if owner.rrsets.iter().all(|set| set.rtype == rtype::NSEC3) {
-                continue;
             }
             while open.last().is_some_and(|above| !owner.key.starts_with(&above.key)) {
                 open.pop();
