@@ -76,37 +76,6 @@ fn the_judge_notices_what_differs() {
     assert_eq!(turned(right.len() - 4, 0x80), "DO not echoed");
 }
 
-#[test]
-fn zones_signed_with_nsec_are_answered_as_the_peers_answer_them() {
-    compare_signed(Denial::Nsec);
-}
-
-#[test]
-fn zones_signed_with_nsec3_are_answered_as_the_peers_answer_them() {
-    compare_signed(Denial::Nsec3);
-}
-
-#[test]
-fn zones_signed_with_opt_out_are_answered_as_the_peers_answer_them() {
-    compare_signed(Denial::Nsec3OptOut);
-}
-
-/// Signs the sample zones and asks with DO.
-fn compare_signed(denial: Denial) {
-    let folder = tempfile::tempdir().expect("a scratch folder");
-    let signed =
-        |zone: &Zone| sign(zone, denial, folder.path()).unwrap_or_else(|error| panic!("{error}"));
-    // kzonesign writes LOC and URI as text, which our reader takes in the form of RFC 3597 only.
-    let unreadable = |zone: &Zone| zone.apex.to_string() == "rare.example.";
-    let zones: Vec<Zone> =
-        sample_zones().iter().filter(|zone| !unreadable(zone)).map(signed).collect();
-    compare(Kind::Responder, Kind::Knot, &zones, true);
-    // NSD 4.6 cannot read names with every octet as kzonesign writes them.
-    let readable: Vec<Zone> =
-        zones.into_iter().filter(|zone| zone.apex.to_string() != "octets.example.").collect();
-    compare(Kind::Responder, Kind::Nsd, &readable, true);
-}
-
 /// Asks both sides everything about every zone; any difference fails the test.
 fn compare(ours: Kind, theirs: Kind, zones: &[Zone], dnssec_ok: bool) {
     let folder = tempfile::tempdir().expect("a scratch folder");

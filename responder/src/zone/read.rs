@@ -6,9 +6,11 @@
 //!
 //! Files are read at full speed, a block at a time. When `domain` refuses a block, the rest of it is
 //! read again entry by entry: that tells the very entry and line, and gives the few forms that
-//! `domain` does not know (`1h30m`, `SMIMEA`) a second try in a form that it does.
+//! `domain` does not know (`1h30m`, `SMIMEA`) a second try in a form that it does. An entry with `@`
+//! in its record data, which `domain` would read as a label, is looked for and read on its own.
 
 mod alike;
+mod at_sign;
 mod directive;
 mod fault;
 mod record;
@@ -17,7 +19,11 @@ mod source;
 mod ttl;
 mod words;
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use domain::{
@@ -208,9 +214,17 @@ impl Reader<'_> {
                 let place = Place { file, line: lines.at(at) };
                 self.entry(&piece.text[at..end], origin, place)?;
                 at = end;
-            } else if let Some(read) = self.block(piece, at, &mut lines, origin, file)? {
+                continue;
+            }
+            let apart = at_sign::next_entry(piece, at);
+            let end = apart.as_ref().map_or(piece.text.len(), |entry| entry.start);
+            if at < end && let Some(read) = self.block(piece, at..end, &mut lines, origin, file)? {
                 at = read;
                 one_by_one = true;
+            } else if let Some(entry) = apart {
+                at = entry.end;
+                let place = Place { file, line: lines.at(entry.start) };
+                self.entry(&piece.text[entry], origin, place)?;
             } else {
                 return Ok(());
             }
@@ -218,17 +232,18 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Reads the entries from `start` on at full speed. When `domain` refuses one, tells where the
+    /// Reads a run of entries at full speed. When `domain` refuses one, tells where the
     /// entries that were not read begin.
     fn block(
         &mut self,
         piece: &Piece<'_>,
-        start: usize,
+        run: Range<usize>,
         lines: &mut Lines<'_>,
         origin: &Name<Bytes>,
         file: usize,
     ) -> Result<Option<usize>, Refusal> {
-        let mut scanner = Scanner::new(&piece.text[start..], origin, &self.inherited);
+        let start = run.start;
+        let mut scanner = Scanner::new(&piece.text[run], origin, &self.inherited);
         let mut last = None;
         loop {
             match scanner.next() {
@@ -253,6 +268,8 @@ impl Reader<'_> {
 
     /// Reads one entry, which is a record or empty.
     fn entry(&mut self, text: &[u8], origin: &Name<Bytes>, place: Place) -> Result<(), Refusal> {
+        let text = at_sign::replace(text, origin).map_or(Cow::Borrowed(text), Cow::Owned);
+        let text = text.as_ref();
         let fault = match self.scan(text, None, origin, place) {
             Ok(()) => return Ok(()),
             Err(Stop::Refusal(refusal)) => return Err(refusal),

@@ -1,5 +1,6 @@
 //! The rules of master files, each as a test: RFC 1035, section 5, and what came after.
 
+mod at_sign;
 mod entries;
 mod faults;
 mod files;

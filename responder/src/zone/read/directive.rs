@@ -96,6 +96,10 @@ impl Reader<'_> {
 
 /// Reads a name that is relative to the origin.
 fn relative(name: &[u8], origin: &Name<Bytes>, place: Place) -> Result<Name<Bytes>, Refusal> {
+    // `domain` takes a free standing @ for a label here.
+    if name == b"@" {
+        return Ok(origin.clone());
+    }
     let text = [b"$ORIGIN ", name, b"\n"].concat();
     let mut scanner = Scanner::new(&text, origin, &Inherited::default());
     if let Err(fault) = scanner.next() {

@@ -93,7 +93,7 @@ pub fn all_in_seconds(text: &[u8]) -> (Vec<u8>, Vec<Range<usize>>) {
 }
 
 /// Whether a word names a class.
-fn is_class(word: &[u8]) -> bool {
+pub fn is_class(word: &[u8]) -> bool {
     [&b"IN"[..], b"CH", b"HS", b"CS", b"NONE", b"ANY"]
         .iter()
         .any(|class| word.eq_ignore_ascii_case(class))

@@ -89,7 +89,7 @@ fn quote_end(text: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// Whether an octet ends a word that is not quoted.
-fn ends_word(octet: u8) -> bool {
+pub fn ends_word(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n' | b'(' | b')' | b';' | b'"')
 }
 
