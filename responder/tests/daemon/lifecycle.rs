@@ -189,6 +189,26 @@ fn a_missing_interface_is_told_in_every_mode_that_needs_one() {
 }
 
 #[test]
+fn an_interface_on_the_command_line_takes_the_place_of_the_configured_ones() {
+    let node = node();
+    let port = node.port;
+    node.write(
+        "r.toml",
+        &format!(
+            "[node]\nstate = \"state\"\n[listen]\naddresses = [\"127.0.0.1\"]\nport = {port}\n\
+             [xdp]\nmode = \"native\"\ninterfaces = [\"lo\"]\n"
+        ),
+    );
+    assert_eq!(
+        node.run(&["serve", "--interface", "nope0", "--config", "r.toml"]),
+        refusal(
+            "no interface \"nope0\" on this machine: `ip link` lists them; correct \
+             xdp.interfaces, or set xdp.mode = \"off\""
+        )
+    );
+}
+
+#[test]
 fn a_state_directory_that_cannot_be_made_is_told() {
     let node = node();
     node.write("file", "");
