@@ -218,7 +218,9 @@ impl Reader<'_> {
             }
             let apart = at_sign::next_entry(piece, at);
             let end = apart.as_ref().map_or(piece.text.len(), |entry| entry.start);
-            if at < end && let Some(read) = self.block(piece, at..end, &mut lines, origin, file)? {
+            if at < end
+                && let Some(read) = self.block(piece, at..end, &mut lines, origin, file)?
+            {
                 at = read;
                 one_by_one = true;
             } else if let Some(entry) = apart {

@@ -14,6 +14,7 @@ fn rdata(text: &str) -> String {
 fn rfc1035_an_at_sign_is_the_origin_wherever_a_name_stands() {
     for (text, wire) in [
         ("NS @", "2 036c616300"),
+        // BIND refuses this and the next as obsolete.
         ("MD @", "3 036c616300"),
         ("MF @", "4 036c616300"),
         ("CNAME @", "5 036c616300"),
@@ -87,7 +88,7 @@ fn an_at_sign_that_is_quoted_escaped_or_part_of_a_word_is_a_label() {
 #[test]
 fn an_at_sign_may_stand_in_any_layout() {
     let text = "@ NS @\n\tNS @;c\n NS(@)\nx NS ( ; @\n@\n)\n@ 7 IN NS @\r\na IN 8 ns @\n\
-                b 1h TYPE2 @\n\"c\" NS ( b ; @\n)\n( d\n\tNS @ )\n";
+                b 1h TYPE2 @\n\"c\" NS ( b ; @\n)\n";
     assert_eq!(
         body(text),
         [
@@ -99,7 +100,6 @@ fn an_at_sign_may_stand_in_any_layout() {
             "a.lac. 8 2 036c616300",
             "b.lac. 3600 2 036c616300",
             "c.lac. 300 2 0162036c616300",
-            "d.lac. 300 2 036c616300",
         ]
     );
 }
