@@ -44,7 +44,10 @@ impl From<String> for Fault {
 }
 
 fn build() -> Result<(), Fault> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Asked for at run time: two checkouts may share the folder in which this script was compiled.
+    let manifest =
+        env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set".to_owned())?;
+    let workspace = Path::new(&manifest).join("..");
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set".to_owned())?);
 
     for name in ["RESPONDER_EBPF_CARGO", "RESPONDER_EBPF_RUSTC"] {

@@ -13,6 +13,7 @@
 //! | [`name`] | lower-casing and hashing the question name |
 //! | [`locate`] | the zone by its longest matching apex, then down to the closest encloser |
 //! | [`plan`] | which fragments make the reply |
+//! | [`identity`] | the names of class CHAOS |
 //! | [`alias`] | CNAME and DNAME |
 //! | [`denial`] | which proofs go with it, if something is not there |
 //! | [`reply`] | how large it is, and writing it |
@@ -28,6 +29,7 @@ pub mod checksum;
 pub mod denial;
 pub mod engine;
 pub mod frame;
+pub mod identity;
 pub mod layout;
 pub mod locate;
 pub mod message;

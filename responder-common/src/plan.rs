@@ -4,7 +4,7 @@
 //! (DNSSEC); RFC 8482 (ANY); RFC 9471 (glue).
 
 use crate::{
-    alias, bounds, denial,
+    alias, bounds, denial, identity,
     layout::{self, Address, Extent, Fragment, Node, Snapshot, node, node::role},
     locate,
     platform::Platform,
@@ -19,6 +19,9 @@ pub const EDE_OCTETS: u32 = 6;
 /// Decides on class and zone; on `Continue` the walk has a zone to start from.
 #[inline(always)]
 pub fn begin<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
+    if s.qclass.get() == u32::from(class::CH) {
+        return identity::answer(platform, s);
+    }
     if s.qclass.get() != u32::from(class::IN) {
         return refused(s);
     }

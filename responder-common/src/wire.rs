@@ -27,6 +27,8 @@ pub mod rtype {
     pub const CNAME: u16 = 5;
     /// RFC 1035.
     pub const SOA: u16 = 6;
+    /// RFC 1035.
+    pub const TXT: u16 = 16;
     /// RFC 3596.
     pub const AAAA: u16 = 28;
     /// RFC 6672.

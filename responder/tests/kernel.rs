@@ -143,6 +143,31 @@ fn kernel_and_host_agree_byte_for_byte() {
 }
 
 #[test]
+fn rfc4892_class_chaos_tells_who_answers() {
+    let (plane, store) = load();
+    let mut host = Answerer::new(store);
+    let mut reply = Vec::new();
+    for (name, text) in [
+        ("id.server", "kernel-test"),
+        ("HostName.bind", "kernel-test"),
+        ("version.server", "responder"),
+        ("version.bind", "responder"),
+    ] {
+        let mut message = query(7, &zone::name::from_text(name).expect("a name"), 16, None);
+        *message.last_mut().expect("a class") = 3;
+        assert_eq!(compare(&plane, &mut host, &message, &mut reply), Action::Reply);
+        let decoded = strict::Message::parse(&reply).expect("a message");
+        assert_eq!((decoded.rcode(), decoded.answer.len()), (0, 1), "{name}");
+        assert!(reply.ends_with(text.as_bytes()), "{name}: {reply:02x?}");
+        message[0] = 8;
+        let last = message.len() - 1;
+        message[last] = 4;
+        compare(&plane, &mut host, &message, &mut reply);
+        assert_eq!(strict::Message::parse(&reply).expect("a message").rcode(), 5, "class HS");
+    }
+}
+
+#[test]
 fn damaged_queries_are_treated_alike() {
     let (plane, store) = load();
     let names = sample_zones(&store);
