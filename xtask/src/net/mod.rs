@@ -78,7 +78,10 @@ impl Pair {
     pub fn with_queues(queues: usize) -> anyhow::Result<Self> {
         // SAFETY: a plain system call.
         let root = unsafe { libc::geteuid() } == 0;
-        ensure!(root, "network namespaces need root: run this as root, or with `sudo -E`");
+        ensure!(
+            root,
+            "network namespaces need root: run it so: `sudo -E env PATH=\"$PATH\" cargo xtask …`"
+        );
         cleanup::sweep();
         let name = cleanup::unique_name();
         let pair = Self {

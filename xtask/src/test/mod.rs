@@ -85,7 +85,10 @@ pub fn run(_: &Args) -> anyhow::Result<()> {
 fn kernel_is_ready(_: &mut Tally) -> anyhow::Result<()> {
     // SAFETY: a plain system call.
     let root = unsafe { libc::geteuid() } == 0;
-    ensure!(root, "XDP, tc and namespaces need root: run `sudo -E cargo xtask test`");
+    ensure!(
+        root,
+        "XDP, tc and namespaces need root: `sudo -E env PATH=\"$PATH\" cargo xtask test`"
+    );
     ensure!(
         Path::new("/sys/kernel/btf/vmlinux").exists(),
         "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF): boot a distribution's kernel, 6.1 or newer"
