@@ -4,7 +4,7 @@
 
 use crate::{
     bounds,
-    layout::{Fragment, Snapshot, fragment_body, node::role},
+    layout::{Fragment, Snapshot, UNIT, fragment_start, node::role},
     locate,
     name::lower,
     plan::{find, push},
@@ -85,7 +85,7 @@ struct Alias([u8; 12 + 256 + 4]);
 fn octets<'a, P: Platform>(platform: &'a P, s: &Scratch) -> Option<&'a Alias> {
     let alias = s.alias.get();
     let head = platform.object::<Fragment>(alias)?;
-    platform.object::<Alias>(fragment_body(alias, head.signed.patches))
+    platform.object::<Alias>(alias + fragment_start(head.signed.patches) / UNIT as u32)
 }
 
 /// Copies a CNAME's target to the current name.

@@ -10,12 +10,12 @@ use core::mem::{align_of, offset_of, size_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes whenever a layout in this file changes its meaning; maps of another version are not adopted.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
 /// Octets behind them, so that a read which starts at any address stays inside the map's value.
-pub const SEGMENT_SLACK: u64 = 64 << 10;
+pub const SEGMENT_SLACK: u64 = 128 << 10;
 /// Most segments: 8 GiB.
 pub const SEGMENTS_MAX: u32 = 128;
 /// Octets that one step of an address covers.
@@ -193,6 +193,12 @@ pub mod node {
     pub const CNAME: u8 = 4;
     /// The name's first label is `*`: its fragments count from the name above.
     pub const WILDCARD: u8 = 8;
+    /// Of a delegation, which owns NS as its first reference: DS is the next.
+    pub const HAS_DS: u8 = 16;
+    /// Of a delegation: then comes the glue that a referral needs.
+    pub const HAS_GLUE: u8 = 32;
+    /// Of a delegation: then come the addresses that help.
+    pub const HAS_MORE: u8 = 64;
 
     /// First word: the version in which the node was born, and the node that it replaces.
     #[inline(always)]
@@ -310,10 +316,10 @@ pub struct Extent {
     pub patches: u16,
 }
 
-/// Where the octets of a fragment begin.
+/// Octets of a fragment in front of its records: the head and the patches.
 #[inline(always)]
-pub fn fragment_body(fragment: Address, patches: u16) -> Address {
-    fragment + 2 + u32::from(patches).div_ceil(4)
+pub fn fragment_start(patches: u16) -> u32 {
+    size_of::<Fragment>() as u32 + u32::from(patches).div_ceil(4) * UNIT as u32
 }
 
 /// Patches: a compression pointer's place in its fragment and what it counts from.

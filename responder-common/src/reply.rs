@@ -4,7 +4,7 @@ use zerocopy::{FromBytes, Immutable};
 
 use crate::{
     bounds, checksum,
-    layout::{Fragment, fragment_body, patch},
+    layout::{Fragment, fragment_start, patch},
     message::OPT_FIXED,
     platform::Platform,
     scratch::{Hidden, Item, MADE, MADE_MAX, OPT_MAX, Scratch, edns, item},
@@ -12,15 +12,19 @@ use crate::{
     wire::{self, flag, option, rtype},
 };
 
-/// The octets behind a fragment's head, as far as a copy may reach.
+/// A fragment as octets: its head, its patches, its records, as far as a copy may reach.
 #[derive(FromBytes, Immutable)]
-#[repr(transparent)]
-pub struct Body(pub [u8; 1 << 16]);
+#[repr(C, align(8))]
+pub struct Image(pub [u8; IMAGE]);
+
+/// The longest patches, and the longest message behind them.
+const IMAGE: usize = 96 << 10;
 
 /// Where a reply is written: the frame, or a buffer.
 pub trait Sink {
-    /// Copies the first `length` octets of `body` to `offset` of the message. False where they do not fit.
-    fn copy(&mut self, offset: u32, body: &Body, length: u16) -> bool;
+    /// Copies `length` octets of `image` from `start` on to `offset` of the message. False where they do
+    /// not fit.
+    fn copy(&mut self, offset: u32, image: &Image, start: u32, length: u16) -> bool;
     /// Writes a compression pointer in network order at `offset` of the message.
     fn number(&mut self, offset: u32, value: u16) -> bool;
     /// Writes the first `length` octets of the reply's OPT at `offset` of the message.
@@ -172,11 +176,11 @@ fn fragment<P: Platform, S: Sink>(
     if item.bits & item::MADE != 0 {
         return made(platform, s, sink, progress, item);
     }
-    let Some(head) = platform.object::<Fragment>(item.fragment) else { return false };
+    let Some(image) = platform.object::<Image>(item.fragment) else { return false };
+    // SAFETY: the image begins with the fragment's head, any octets make one, and the alignment is right.
+    let head = unsafe { &*(&raw const *image).cast::<Fragment>() };
     let extent = if item.bits & item::SIGNED != 0 { head.signed } else { head.plain };
-    let body = fragment_body(item.fragment, head.signed.patches);
-    let Some(body) = platform.object::<Body>(body) else { return false };
-    let Some(patches) = platform.object::<Body>(item.fragment + 2) else { return false };
+    let start = fragment_start(head.signed.patches);
     let offset = progress.offset.get();
     if item.bits & item::ANCHOR != 0 {
         progress.anchor.set(offset);
@@ -184,13 +188,13 @@ fn fragment<P: Platform, S: Sink>(
     if extent.length == 0 {
         return true;
     }
-    if !sink.copy(offset, body, extent.length) {
+    if !sink.copy(offset, image, start, extent.length) {
         return false;
     }
     s.sum.set(s.sum.get() + checksum::at(offset as u16, extent.sum));
     let count = u32::from(extent.patches);
     platform.repeat(count, |step| {
-        let patch = bounds::number(&patches.0, step * 2).swap_bytes();
+        let patch = bounds::number(&image.0, size_of::<Fragment>() as u32 + step * 2).swap_bytes();
         let at = patch & patch::OFFSET_MAX;
         let base = match patch >> patch::OFFSET_BITS {
             patch::OWNER => item.owner,
@@ -199,7 +203,7 @@ fn fragment<P: Platform, S: Sink>(
             patch::FRAGMENT => offset as u16,
             _ => progress.anchor.get() as u16,
         };
-        let stored = bounds::number(&body.0, u32::from(at));
+        let stored = bounds::number(&image.0, start + u32::from(at));
         let place = offset + u32::from(at);
         s.sum.set(s.sum.get() + checksum::number(place as u16, base));
         if !sink.number(place, stored.wrapping_add(base)) {

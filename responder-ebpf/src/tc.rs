@@ -8,8 +8,9 @@ use responder_common::{
     bounds::opaque,
     engine,
     frame::{self, Checksum, Frame, HEADERS_MAX},
+    layout::UDP_SIZE_MAX,
     platform::Platform,
-    reply::{self, Body, Sink},
+    reply::{self, Image, Sink},
     scratch::{HEAD, MADE_MAX, OPT_MAX, QUERY_MAX, Scratch},
     verdict::Verdict,
 };
@@ -133,12 +134,15 @@ impl Sent<'_> {
 
 impl Sink for Sent<'_> {
     #[inline(always)]
-    fn copy(&mut self, offset: u32, body: &Body, length: u16) -> bool {
-        let length = opaque(u64::from(length));
-        if length == 0 || length > 0xffff {
+    fn copy(&mut self, offset: u32, image: &Image, start: u32, length: u16) -> bool {
+        let (start, length) = (opaque(u64::from(start)), opaque(u64::from(length)));
+        // No reply over UDP is larger, and no fragment of one has as many patches.
+        if length == 0 || length > u64::from(UDP_SIZE_MAX) || start > u64::from(UDP_SIZE_MAX) {
             return false;
         }
-        self.store(offset, body.0.as_ptr(), length)
+        let start = opaque(start) as usize;
+        // SAFETY: `start` and `length` are inside the image, as was just checked.
+        self.store(offset, unsafe { image.0.as_ptr().add(start) }, opaque(length))
     }
 
     #[inline(always)]

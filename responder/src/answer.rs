@@ -10,7 +10,7 @@ use responder_common::{
     engine::{self, Steps},
     locate, message, plan,
     platform::Platform,
-    reply::{self, Body, Sink},
+    reply::{self, Image, Sink},
     scratch::{MADE_MAX, OPT_MAX, QUERY_MAX, Scratch},
     verdict::{Action, Next, Verdict},
     wire::POINTER,
@@ -154,8 +154,8 @@ impl Buffer<'_> {
 }
 
 impl Sink for Buffer<'_> {
-    fn copy(&mut self, offset: u32, body: &Body, length: u16) -> bool {
-        self.put(offset, &body.0[..usize::from(length)])
+    fn copy(&mut self, offset: u32, image: &Image, start: u32, length: u16) -> bool {
+        self.put(offset, &image.0[start as usize..][..usize::from(length)])
     }
 
     fn number(&mut self, offset: u32, value: u16) -> bool {

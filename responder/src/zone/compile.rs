@@ -179,6 +179,14 @@ impl Compiler<'_, '_, '_> {
         if tree_node.name.starts_with(b"\x01*") {
             kind |= node::WILDCARD;
         }
+        for reference in references.iter().filter(|_| tree_node.cut) {
+            kind |= match (reference.role, reference.rtype) {
+                (role::RRSET, rtype::DS) => node::HAS_DS,
+                (role::GLUE, _) => node::HAS_GLUE,
+                (role::ADDITIONAL, _) => node::HAS_MORE,
+                _ => 0,
+            };
+        }
         let fixed = (16 + relative.len().div_ceil(8) * 8 + references.len() * 8) as u64;
         let beside: u64 = references
             .iter()
