@@ -36,11 +36,11 @@ fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
     frame::query(&Received(ctx), kernel.root(), s)?;
     load(ctx, s)?;
     let length = engine::respond(&mut steps::Global)?;
-    let grown = grow(ctx, s, length)?;
+    grow(ctx, s, length)?;
     // From here on the frame is not what came: what fails is dropped, never passed on.
     let head = s.head_length.get();
     let mut sink = Sent { ctx, head };
-    if !grown || !reply::write(&kernel, s, &mut sink) {
+    if !reply::write(&kernel, s, &mut sink) {
         return Err(Verdict::Torn);
     }
     frame::reverse(s, length, Checksum::Full);
@@ -88,21 +88,24 @@ fn load(ctx: &XdpContext, s: &mut Scratch) -> Result<(), Verdict> {
     if loaded == 0 { Ok(()) } else { Err(Verdict::BadLength) }
 }
 
-/// Makes the frame as long as the reply: at its tail, or at its head where the tail has no room.
+/// Growth for which there is room in front of nearly every frame: XDP's headroom is 256 octets, of which
+/// the kernel keeps some for itself.
+const HEADROOM: i32 = 192;
+
+/// Makes the frame as long as the reply. Headers and question are written anew wherever the frame begins,
+/// so room in front is as good as room behind, and there is more often some: an skb has none behind.
 #[inline(always)]
-fn grow(ctx: &XdpContext, s: &Scratch, length: u32) -> Result<bool, Verdict> {
+fn grow(ctx: &XdpContext, s: &Scratch, length: u32) -> Result<(), Verdict> {
     let wanted = (s.head_length.get() + length) as i32;
-    let have = (ctx.data_end() - ctx.data()) as i32;
+    let growth = wanted - (ctx.data_end() - ctx.data()) as i32;
+    let small = growth > 0 && growth <= HEADROOM;
     // SAFETY: helpers on the program's own context.
-    unsafe {
-        if bpf_xdp_adjust_tail(ctx.ctx, wanted - have) == 0 {
-            return Ok(true);
-        }
-        if bpf_xdp_adjust_head(ctx.ctx, have - wanted) == 0 {
-            return Ok(true);
-        }
-    }
-    Err(Verdict::NoRoom)
+    let grown = unsafe {
+        (small && bpf_xdp_adjust_head(ctx.ctx, -growth) == 0)
+            || bpf_xdp_adjust_tail(ctx.ctx, growth) == 0
+            || (!small && bpf_xdp_adjust_head(ctx.ctx, -growth) == 0)
+    };
+    if grown { Ok(()) } else { Err(Verdict::NoRoom) }
 }
 
 /// Writes headers and question over the start of the frame.
