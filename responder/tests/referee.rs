@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use strict::rtype;
+use strict::{Record, rtype};
 
 use refereeing::{
     ask::{self, Pace},
@@ -25,12 +25,12 @@ const UDP_SIZE: u16 = 1232;
 
 #[test]
 fn sample_zones_are_answered_as_nsd_answers_them() {
-    compare(Kind::Responder, Kind::Nsd, &sample_zones(), false);
+    assert_equal(Kind::Nsd, &compare(Kind::Nsd, &sample_zones(), false));
 }
 
 #[test]
 fn sample_zones_are_answered_as_knot_answers_them() {
-    compare(Kind::Responder, Kind::Knot, &sample_zones(), false);
+    assert_equal(Kind::Knot, &compare(Kind::Knot, &sample_zones(), false));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn the_judge_notices_what_differs() {
     let address = right.len() - 1;
     right.extend(opt);
     let apexes = [strict::Name::from_text("example.").expect("a name")];
-    let judge = Judge { peer: Kind::Nsd, apexes: &apexes, udp_size: UDP_SIZE };
+    let judge = Judge { peer: Kind::Nsd, apexes: &apexes, signed: &[], udp_size: UDP_SIZE };
     let theirs = strict::Message::parse(&right).expect("well formed");
     let faults = |reply: &[u8]| {
         let mut tally = Tally::default();
@@ -76,8 +76,46 @@ fn the_judge_notices_what_differs() {
     assert_eq!(turned(right.len() - 4, 0x80), "DO not echoed");
 }
 
-/// Asks both sides everything about every zone; any difference fails the test.
-fn compare(ours: Kind, theirs: Kind, zones: &[Zone], dnssec_ok: bool) {
+#[test]
+fn zones_signed_with_nsec_are_answered_as_the_peers_answer_them() {
+    compare_signed(Denial::Nsec);
+}
+
+#[test]
+fn zones_signed_with_nsec3_are_answered_as_the_peers_answer_them() {
+    compare_signed(Denial::Nsec3);
+}
+
+#[test]
+fn zones_signed_with_opt_out_are_answered_as_the_peers_answer_them() {
+    compare_signed(Denial::Nsec3OptOut);
+}
+
+/// Signs the sample zones and asks with DO.
+fn compare_signed(denial: Denial) {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let signed =
+        |zone: &Zone| sign(zone, denial, folder.path()).unwrap_or_else(|error| panic!("{error}"));
+    // kzonesign writes LOC and URI as text, which our reader takes in the form of RFC 3597 only.
+    let unreadable = |zone: &Zone| zone.apex.to_string() == "rare.example.";
+    let zones: Vec<Zone> =
+        sample_zones().iter().filter(|zone| !unreadable(zone)).map(signed).collect();
+    let knot = compare(Kind::Knot, &zones, true);
+    // NSD 4.6 cannot read names with every octet as kzonesign writes them, and falls while it hashes
+    // the names of 255 octets in the zone `d.`, below which no wildcard fits.
+    let readable = |zone: &Zone| match zone.apex.to_string().as_str() {
+        "octets.example." => false,
+        "d." => denial == Denial::Nsec,
+        _ => true,
+    };
+    let readable: Vec<Zone> = zones.into_iter().filter(readable).collect();
+    let nsd = compare(Kind::Nsd, &readable, true);
+    assert_equal(Kind::Knot, &knot);
+    assert_equal(Kind::Nsd, &nsd);
+}
+
+/// Asks both sides everything about every zone.
+fn compare(theirs: Kind, zones: &[Zone], dnssec_ok: bool) -> Tally {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let start = |kind: Kind| {
         let plan = Plan {
@@ -94,23 +132,40 @@ fn compare(ours: Kind, theirs: Kind, zones: &[Zone], dnssec_ok: bool) {
         Peer::start(&plan).unwrap_or_else(|error| panic!("{error}"))
     };
     let theirs = start(theirs);
-    let ours = start(ours);
+    let ours = start(Kind::Responder);
     let apexes: Vec<_> = zones.iter().map(|zone| zone.apex.clone()).collect();
+    let transfer = |apex| ask::transfer(theirs.address, apex).expect("a transfer from the peer");
+    let records: Vec<_> = apexes.iter().map(transfer).collect();
     let contest = Contest {
         ours: Side { address: ours.address, within: &|work| work() },
         theirs: Side { address: theirs.address, within: &|work| work() },
-        judge: Judge { peer: theirs.kind, apexes: &apexes, udp_size: UDP_SIZE },
+        judge: Judge {
+            peer: theirs.kind,
+            apexes: &apexes,
+            signed: if dnssec_ok { &records } else { &[] },
+            udp_size: UDP_SIZE,
+        },
     };
     let mut all = Tally::default();
-    for apex in &apexes {
-        let records = ask::transfer(theirs.address, apex).expect("a transfer from the peer");
-        let asked = queries::everything(apex, &records, 1, dnssec_ok);
+    for (apex, records) in apexes.iter().zip(&records) {
+        let mut asked = queries::everything(apex, records, 1, dnssec_ok);
+        if theirs.kind == Kind::Nsd {
+            // By RFC 5155, section 7.2.8, the hashed owners are no names for a question. NSD 4.6 takes
+            // them for the closest names that there are, so what it says at and below them counts not.
+            let hashed = |record: &&Record| record.rtype == rtype::NSEC3;
+            let hashed: Vec<_> = records.iter().filter(hashed).map(|one| &one.owner).collect();
+            asked.retain(|query| !hashed.iter().any(|owner| query.name.is_at_or_below(owner)));
+        }
         let tally = contest.run(&asked, Pace::default()).expect("both sides answer");
         println!("{apex} {} queries: {tally}", asked.len());
         all.merge(tally);
     }
-    assert!(all.equal > 10_000, "too few replies were compared: {}", all.equal);
-    assert_eq!(all.faults(), 0, "differences from {}:\n{all}", theirs.kind.program());
+    all
+}
+
+fn assert_equal(peer: Kind, tally: &Tally) {
+    assert!(tally.equal > 10_000, "too few replies were compared: {}", tally.equal);
+    assert_eq!(tally.faults(), 0, "differences from {}:\n{tally}", peer.program());
 }
 
 /// The zones of `zones/`.

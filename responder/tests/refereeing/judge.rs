@@ -12,12 +12,14 @@ pub struct Judge<'a> {
     pub peer: Kind,
     /// The apexes of the zones that both serve.
     pub apexes: &'a [Name],
+    /// The records of each of these zones, in the same order; empty if they are not signed.
+    pub signed: &'a [Vec<Record>],
     /// Our `limits.udp-size`, in octets.
     pub udp_size: u16,
 }
 
 /// The aliases in a reply of ours at most: eight are followed, a ninth is shown.
-const MOST_ALIASES: usize = 9;
+pub(super) const MOST_ALIASES: usize = 9;
 
 impl Judge<'_> {
     /// Holds our reply over UDP against the rules that need no peer: decodes, echoes, size.
@@ -80,22 +82,21 @@ impl Judge<'_> {
             tally.equal += 1;
             return;
         }
+        let mut notes = Vec::new();
         let mut differ = |class: String| {
             tally.differ(class, || {
                 let peer = self.peer.program();
                 format!("{}\n--- ours\n{ours}--- {peer}\n{theirs}", describe(query))
             });
         };
-        let shorter = self.shortened(query, theirs);
+        let shorter = self.shortened(query, theirs).filter(|_| !is_same_reply(ours, theirs));
         let (theirs_answer, stops) = match &shorter {
             Some(answer) => (answer, true),
             None => (&theirs.answer, false),
         };
         if stops {
             // After a chain that we leave off, the peer's rcode and authority are another name's.
-            // Where the next zone is below ours, our cut to it may stand there.
-            let only_cut = ours.authority.iter().all(|record| record.rtype == rtype::NS);
-            if ours.rcode() != 0 || !ours.header.aa || !only_cut {
+            if ours.rcode() != 0 || !ours.header.aa || !self.ends_as_it_may(query, ours, theirs) {
                 return differ("a chain left off: rcode, AA or authority".into());
             }
         } else {
@@ -106,7 +107,9 @@ impl Judge<'_> {
                 return differ(format!("AA for {}", type_text(query.qtype)));
             }
         }
-        if !same(&ours.answer, theirs_answer) {
+        if self.is_choice_of_signatures(query, ours, theirs) {
+            notes.push("RRSIG asked for: another RRset's");
+        } else if !same(&ours.answer, theirs_answer) {
             return differ(format!("answer for {}", type_text(query.qtype)));
         }
         let (our_cut, their_cut) = (cut_of(ours), cut_of(theirs));
@@ -125,9 +128,15 @@ impl Judge<'_> {
                 };
                 their_authority.retain(|record| record.rtype != rtype::NS && !signed_ns(record));
             }
-            if (!needed || query.dnssec_ok) && !same(&ours.authority, &their_authority) {
-                let class = if our_cut.or(their_cut).is_some() { "referral" } else { "negative" };
-                return differ(format!("authority of a {class} reply"));
+            let compared = !needed || query.dnssec_ok;
+            if compared && !same(&ours.authority, &their_authority) {
+                if let Some(note) = self.differs_by_proof(query, ours, theirs) {
+                    notes.push(note);
+                } else {
+                    let class =
+                        if our_cut.or(their_cut).is_some() { "referral" } else { "negative" };
+                    return differ(format!("authority of a {class} reply"));
+                }
             }
         }
         let required = |message: &Message, cut: Option<&Name>| -> Vec<Record> {
@@ -152,6 +161,7 @@ impl Judge<'_> {
                 tally.note("sibling glue that the peer leaves out");
             }
         }
+        notes.into_iter().for_each(|note| tally.note(note));
         if stops {
             tally.note("a chain that we leave where the peer goes on");
         }
@@ -220,7 +230,7 @@ impl Judge<'_> {
     }
 
     /// The loaded zone that a name is in.
-    fn zone_of(&self, name: &Name) -> Option<&Name> {
+    pub(super) fn zone_of(&self, name: &Name) -> Option<&Name> {
         let above = self.apexes.iter().filter(|apex| name.is_at_or_below(apex));
         above.max_by_key(|apex| apex.labels().count())
     }
@@ -241,15 +251,26 @@ impl Judge<'_> {
         let links = |message: &Message| {
             message.answer.iter().filter(|record| record.rtype == rtype::CNAME).count()
         };
+        let unsigned = |message: &Message| {
+            message.answer.iter().filter(|record| record.rtype != rtype::RRSIG).count()
+        };
         let (more, fewer) =
             (extra(&ours.answer, &theirs.answer), extra(&theirs.answer, &ours.answer));
         // Knot 3.2 follows five links and gives those; our rcode and authority are the last name's.
         if self.peer == Kind::Knot
             && fewer.is_empty()
-            && (links(theirs) == 5 && theirs.answer.len() == 5 && links(ours) > 5)
+            && (links(theirs) == 5 && unsigned(theirs) == 5 && links(ours) > 5)
             && (theirs.rcode() == 0 && theirs.authority.is_empty())
         {
             return Some("a chain that Knot leaves after five links");
+        }
+        // RFC 1034, section 4.3.2, follows an alias for every QTYPE but CNAME. NSD 4.6 does not for NSEC3.
+        if self.peer == Kind::Nsd
+            && query.qtype == rtype::NSEC3
+            && (links(ours) > 0 && fewer.is_empty() && links(theirs) < links(ours))
+            && (matches!(theirs.rcode(), 0 | 3) && has_soa(theirs))
+        {
+            return Some("NSEC3 asked for at an alias, which NSD does not follow");
         }
         if ours.rcode() != 0 || !ours.authority.is_empty() || links(ours) > MOST_ALIASES {
             return None;
@@ -271,7 +292,7 @@ impl Judge<'_> {
 }
 
 /// An answer that nothing is there.
-fn is_denial(message: &Message) -> bool {
+pub(super) fn is_denial(message: &Message) -> bool {
     matches!(message.rcode(), 0 | 3) && message.answer.is_empty() && has_soa(message)
 }
 
@@ -303,7 +324,7 @@ pub fn hexadecimal(octets: &[u8]) -> String {
 }
 
 /// The delegated name of a reply that is (or ends in) a referral.
-fn cut_of(message: &Message) -> Option<&Name> {
+pub(super) fn cut_of(message: &Message) -> Option<&Name> {
     if has_soa(message) {
         return None;
     }
@@ -321,7 +342,7 @@ fn is_required(record: &Record, cut: Option<&Name>) -> bool {
     cut.is_some_and(|cut| record.owner.is_at_or_below(cut))
 }
 
-fn has_soa(message: &Message) -> bool {
+pub(super) fn has_soa(message: &Message) -> bool {
     message.authority.iter().any(|record| record.rtype == rtype::SOA)
 }
 
@@ -332,14 +353,26 @@ fn has_duplicates(message: &Message) -> bool {
     keys.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-fn same(ours: &[Record], theirs: &[Record]) -> bool {
+/// Whether two replies say the same, but for additional data.
+fn is_same_reply(ours: &Message, theirs: &Message) -> bool {
+    ours.rcode() == theirs.rcode()
+        && ours.header.aa == theirs.header.aa
+        && same(&ours.answer, &theirs.answer)
+        && same(&ours.authority, &theirs.authority)
+}
+
+pub(super) fn same(ours: &[Record], theirs: &[Record]) -> bool {
     ours.len() == theirs.len() && missing(ours, theirs).is_empty()
 }
 
 /// Where an alias leads.
-fn target_of(alias: &Record) -> Name {
+pub(super) fn target_of(alias: &Record) -> Name {
+    leading_name(&alias.rdata)
+}
+
+/// The name at the start of record data.
+pub fn leading_name(mut rest: &[u8]) -> Name {
     let mut labels = Vec::new();
-    let mut rest = alias.rdata.as_slice();
     while let Some((&length, after)) = rest.split_first().filter(|(length, _)| **length > 0) {
         let (label, tail) = after.split_at(usize::from(length));
         labels.push(label);
