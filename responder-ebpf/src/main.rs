@@ -4,14 +4,16 @@
 //! |---|---|
 //! | [`kernel`] | the engine's platform: maps, `bpf_loop` |
 //! | [`steps`] | the engine's steps as functions that the verifier looks at once each |
-//! | [`xdp`] | reading and writing a frame in the driver |
-//! | [`tc`] | the same for an skb, where a frame cannot grow |
+//! | [`packet`] | reading a query out of a packet, writing the reply over it |
+//! | [`xdp`] | a frame in the driver |
+//! | [`tc`] | an skb behind it, where a frame cannot grow |
 #![no_std]
 #![no_main]
 // The macros of the hooks make public functions without documentation of their own.
 #![allow(missing_docs)]
 
 mod kernel;
+mod packet;
 mod steps;
 mod tc;
 mod xdp;

@@ -1,23 +1,18 @@
-//! The same as [`crate::xdp`] for an skb: it can always grow, and it is sent back by a redirect.
+//! Answering an skb where a frame cannot grow: it always can, and it is sent back by a redirect.
 
 use aya_ebpf::{
     helpers::{bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_pull_data, bpf_skb_store_bytes},
     programs::TcContext,
 };
 use responder_common::{
-    bounds::opaque,
     engine,
-    frame::{self, Checksum, Frame, HEADERS_MAX},
-    layout::UDP_SIZE_MAX,
-    platform::Platform,
-    reply::{self, Image, Sink},
-    scratch::{HEAD, MADE_MAX, OPT_MAX, QUERY_MAX, Scratch},
+    frame::{self, Checksum, HEADERS_MAX},
     verdict::Verdict,
 };
-use zerocopy::{FromBytes, Immutable};
 
 use crate::{
     kernel::{Kernel, scratch},
+    packet::{self, Packet},
     steps,
 };
 
@@ -37,8 +32,8 @@ fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
         // SAFETY: a helper on the program's own context; it fails where the skb is shorter, which is fine.
         unsafe { bpf_skb_pull_data(ctx.skb.skb, 0) };
     }
-    frame::query(&Received(ctx), kernel.root(), s)?;
-    load(ctx, s)?;
+    packet::receive(ctx, &kernel, s)?;
+    // A query from this host or a guest has its checksum still to be finished, and so has its reply.
     let kind = if frame::is_partial(s) { Checksum::Pseudo } else { Checksum::Full };
     let length = engine::respond(&mut steps::Global)?;
     let head = s.head_length.get();
@@ -46,135 +41,34 @@ fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
     if unsafe { bpf_skb_change_tail(ctx.skb.skb, head + length, 0) } != 0 {
         return Err(Verdict::NoRoom);
     }
-    let mut sink = Sent { ctx, head };
-    if !reply::write(&kernel, s, &mut sink) {
-        return Err(Verdict::Torn);
-    }
-    frame::reverse(s, length, kind);
-    store_head(ctx, s)?;
-    Ok(Verdict::from_number(s.verdict.get()))
+    packet::send(ctx, &kernel, s, length, kind)
 }
 
-/// An skb as it came.
-struct Received<'a>(&'a TcContext);
-
-impl Frame for Received<'_> {
+impl Packet for TcContext {
     #[inline(always)]
-    fn read<T: FromBytes + Immutable + Copy>(&self, offset: u32) -> Option<T> {
-        let start = self.0.data() + offset as usize;
-        if start + size_of::<T>() > self.0.data_end() {
-            return None;
-        }
-        // SAFETY: the skb's linear part holds these octets, as was just checked.
-        Some(unsafe { core::ptr::read_unaligned(start as *const T) })
+    fn start(&self) -> usize {
+        self.data()
     }
 
     #[inline(always)]
-    fn length(&self) -> u32 {
-        self.0.len()
-    }
-}
-
-/// Copies headers and query to the scratch memory, the message at its place there.
-#[inline(always)]
-fn load(ctx: &TcContext, s: &mut Scratch) -> Result<(), Verdict> {
-    let head = opaque(u64::from(s.head_length.get()));
-    let query = opaque(u64::from(s.query_length.get()));
-    if head > u64::from(HEADERS_MAX) || query > QUERY_MAX as u64 {
-        return Err(Verdict::Fault);
-    }
-    let length = opaque(head + query);
-    if length == 0 || length > u64::from(HEADERS_MAX) + QUERY_MAX as u64 {
-        return Err(Verdict::Fault);
-    }
-    // SAFETY: `head` and `message` are one stretch of memory that holds the longest headers and query.
-    let loaded = unsafe {
-        let to = (&raw mut *s).cast::<u8>().add(opaque(HEAD as u64 - head) as usize);
-        bpf_skb_load_bytes(ctx.skb.skb.cast(), 0, to.cast(), length as u32)
-    };
-    if loaded == 0 { Ok(()) } else { Err(Verdict::BadLength) }
-}
-
-/// Writes headers and question over the start of the frame.
-#[inline(always)]
-fn store_head(ctx: &TcContext, s: &Scratch) -> Result<(), Verdict> {
-    let head = opaque(u64::from(s.head_length.get()));
-    let question = opaque(u64::from(s.question_end.get()));
-    if head > u64::from(HEADERS_MAX) || question > 512 {
-        return Err(Verdict::Torn);
-    }
-    let length = opaque(head + question);
-    if length == 0 || length > u64::from(HEADERS_MAX) + 512 {
-        return Err(Verdict::Torn);
-    }
-    // SAFETY: `head` and `message` are one stretch of memory.
-    let stored = unsafe {
-        let from = (&raw const *s).cast::<u8>().add(opaque(HEAD as u64 - head) as usize);
-        bpf_skb_store_bytes(ctx.skb.skb, 0, from.cast(), length as u32, 0)
-    };
-    if stored == 0 { Ok(()) } else { Err(Verdict::Torn) }
-}
-
-/// The reply's skb.
-struct Sent<'a> {
-    ctx: &'a TcContext,
-    head: u32,
-}
-
-impl Sent<'_> {
-    #[inline(always)]
-    fn store(&self, offset: u32, from: *const u8, length: u64) -> bool {
-        // SAFETY: the callers' buffers hold `length` octets.
-        unsafe {
-            bpf_skb_store_bytes(self.ctx.skb.skb, self.head + offset, from.cast(), length as u32, 0)
-                == 0
-        }
-    }
-}
-
-impl Sink for Sent<'_> {
-    #[inline(always)]
-    fn copy(&mut self, offset: u32, image: &Image, start: u32, length: u16) -> bool {
-        let (start, length) = (opaque(u64::from(start)), opaque(u64::from(length)));
-        // No reply over UDP is larger, and no fragment of one has as many patches.
-        if length == 0 || length > u64::from(UDP_SIZE_MAX) || start > u64::from(UDP_SIZE_MAX) {
-            return false;
-        }
-        let start = opaque(start) as usize;
-        // SAFETY: `start` and `length` are inside the image, as was just checked.
-        self.store(offset, unsafe { image.0.as_ptr().add(start) }, opaque(length))
+    fn end(&self) -> usize {
+        self.data_end()
     }
 
     #[inline(always)]
-    fn number(&mut self, offset: u32, value: u16) -> bool {
-        let place = opaque(u64::from(self.head + offset));
-        if place > 0x3fff {
-            return false;
-        }
-        let start = self.ctx.data() + place as usize;
-        if start + 2 > self.ctx.data_end() {
-            return false;
-        }
-        // SAFETY: the skb's linear part holds these octets, as was just checked.
-        unsafe { core::ptr::write_unaligned(start as *mut u16, value.to_be()) };
-        true
+    fn octets(&self) -> u32 {
+        self.len()
     }
 
     #[inline(always)]
-    fn opt(&mut self, offset: u32, opt: &[u8; OPT_MAX], length: u32) -> bool {
-        let length = opaque(u64::from(length));
-        if length == 0 || length > OPT_MAX as u64 {
-            return false;
-        }
-        self.store(offset, opt.as_ptr(), length)
+    unsafe fn load(&self, to: *mut u8, length: u32) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { bpf_skb_load_bytes(self.skb.skb.cast(), 0, to.cast(), length) == 0 }
     }
 
     #[inline(always)]
-    fn made(&mut self, offset: u32, record: &[u8; MADE_MAX], length: u32) -> bool {
-        let length = opaque(u64::from(length));
-        if length == 0 || length > MADE_MAX as u64 {
-            return false;
-        }
-        self.store(offset, record.as_ptr(), length)
+    unsafe fn store(&self, offset: u32, from: *const u8, length: u32) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { bpf_skb_store_bytes(self.skb.skb, offset, from.cast(), length, 0) == 0 }
     }
 }
