@@ -4,8 +4,9 @@ use responder::strict;
 mod refereeing;
 
 use std::{
-    net::{SocketAddr, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::Path,
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use strict::{Record, rtype};
@@ -175,10 +176,18 @@ fn sample_zones() -> Vec<Zone> {
     Zone::all_in(&folder).expect("zone files")
 }
 
-/// An address whose port was free a moment ago.
+/// An address whose port was free a moment ago, over UDP and TCP: one that the kernel does not give to
+/// the connections of tests that run at the same time (it begins at 32,768).
 fn free_address() -> SocketAddr {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-    socket.local_addr().expect("a bound socket")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = std::process::id() as u16;
+    loop {
+        let step = start.wrapping_mul(64).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let address = SocketAddr::from(([127, 0, 0, 1], 20_000 + step % 12_000));
+        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 #[test]

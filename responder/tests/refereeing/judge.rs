@@ -77,7 +77,8 @@ impl Judge<'_> {
 
     /// Holds a whole reply of ours against a whole one of the peer's.
     pub fn compare(&self, query: &Query, ours: &Message, theirs: &Message, tally: &mut Tally) {
-        if let Some(note) = self.allowed(query, ours, theirs) {
+        let whole = || !query.dnssec_ok || self.is_signed_throughout(ours);
+        if let Some(note) = self.allowed(query, ours, theirs).filter(|_| whole()) {
             tally.note(note);
             tally.equal += 1;
             return;

@@ -1,7 +1,7 @@
 //! The judge's rules for replies with DO about signed zones: where our proofs and a peer's may differ.
 
 use super::{
-    judge::{Judge, MOST_ALIASES, cut_of, is_denial, same, target_of},
+    judge::{Judge, MOST_ALIASES, cut_of, has_soa, is_denial, same, target_of},
     peers::Kind,
     proofs,
     queries::Query,
@@ -77,8 +77,11 @@ impl Judge<'_> {
         }
         if let Some(more) = proofs::one_more(&theirs.authority, &ours.authority, zone) {
             let at_wildcard = more.rtype == rtype::NSEC3 && last.labels().next() == Some(b"*");
-            return (self.peer == Kind::Nsd && at_wildcard && is_denial(ours))
-                .then_some("no data at the name of a wildcard, and one NSEC3 too many with NSD");
+            return (self.peer == Kind::Nsd
+                && at_wildcard
+                && is_denial(ours)
+                && ours.authority.iter().any(is_proof))
+            .then_some("no data at the name of a wildcard, and one NSEC3 too many with NSD");
         }
         if self.peer == Kind::Nsd
             && proofs::lacks_provable_encloser((&last, query.qtype), ours, theirs, zone)
@@ -104,12 +107,44 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether each record of ours that its zone has signed comes with those signatures, whole, and a
+    /// denial with a proof: what must hold where a rule spares the comparison with the peer's records.
+    pub(super) fn is_signed_throughout(&self, ours: &Message) -> bool {
+        // Not by TTL: a denial's SOA and its signature have the shorter one (RFC 2308, section 3).
+        let is_in = |section: &[Record], known: &Record| {
+            let key = |record: &Record| (record.owner.lower(), record.canonical.clone());
+            section.iter().any(|record| key(record) == key(known))
+        };
+        let whole = |section: &[Record]| {
+            // A cut's NS set is not signed, the child's at the same name is.
+            let passed = [rtype::RRSIG, rtype::NS];
+            section.iter().filter(|record| !passed.contains(&record.rtype)).all(|record| {
+                let mut known = self.records_at(&record.owner).iter();
+                known.all(|known| !proofs::signs(known, record) || is_in(section, known))
+            })
+        };
+        let sound = |record: &Record| {
+            let alone = std::slice::from_ref(record);
+            record.rtype != rtype::RRSIG
+                || proofs::covered_type(record) == Some(rtype::SOA)
+                || self.signed.iter().any(|zone| proofs::are_signatures(alone, zone))
+        };
+        whole(&ours.answer)
+            && whole(&ours.authority)
+            && ours.answer.iter().chain(&ours.authority).all(sound)
+            && (!has_soa(ours) || ours.authority.iter().any(is_proof))
+    }
+
     /// The records of the loaded zone that a name is in; none where zones are not signed.
     fn records_at(&self, name: &Name) -> &[Record] {
         let zone = self.zone_of(name);
         let place = self.apexes.iter().position(|apex| Some(apex) == zone);
         place.and_then(|place| self.signed.get(place)).map_or(&[], Vec::as_slice)
     }
+}
+
+fn is_proof(record: &Record) -> bool {
+    matches!(record.rtype, rtype::NSEC | rtype::NSEC3)
 }
 
 /// The name at the end of a reply's aliases; a circle of them ends anywhere.
