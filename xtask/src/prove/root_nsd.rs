@@ -50,7 +50,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     println!("ours: {} lost, {} sent again", our_replies.lost(), our_replies.resent);
 
     let apexes = [zones[0].apex.clone()];
-    let judge = Judge { peer: Kind::Nsd, apexes: &apexes, signed: &[], udp_size: servers::UDP_SIZE };
+    let judge =
+        Judge { peer: Kind::Nsd, apexes: &apexes, signed: &[], udp_size: servers::UDP_SIZE };
     let contest = Contest { ours, theirs, judge };
     let tally = contest.judge_all(&queries, &our_replies.replies, &their_replies.replies)?;
     println!("{tally}");
