@@ -113,29 +113,7 @@ fn malformed(s: &mut Scratch) -> Next {
 #[inline(always)]
 fn question<P: Platform>(platform: &P, s: &mut Scratch, length: u32) -> bool {
     const START: u32 = wire::HEADER as u32;
-    s.position.set(START);
-    s.count.set(0);
-    s.sum.set(0);
-    platform.repeat(wire::LABELS_MAX + 1, |_| {
-        let at = s.position.get();
-        let label = s.octet(at);
-        let count = s.count.get();
-        if !bounds::set(&mut s.labels, count, (at - START) as u8) {
-            return false;
-        }
-        if label == 0 {
-            s.sum.set(1);
-            return false;
-        }
-        // A compression pointer has nothing to point at in the first name of a message.
-        if label > 63 || at + label + 2 > START + u32::from(wire::NAME_MAX) {
-            return false;
-        }
-        s.count.set(count + 1);
-        s.position.set(at + label + 1);
-        true
-    });
-    if s.sum.get() == 0 {
+    if !labels(platform, s) {
         return false;
     }
     let name_end = s.position.get() + 1;
@@ -152,23 +130,92 @@ fn question<P: Platform>(platform: &P, s: &mut Scratch, length: u32) -> bool {
     s.qclass.set(s.number(name_end + 2));
     let tail = checksum::number(name_end as u16, s.qtype.get() as u16)
         + checksum::number(name_end as u16, s.qclass.get() as u16);
-    s.question_sum.set(tail);
-    platform.repeat(32, |step| {
-        let at = step * 8;
-        let name_length = s.qname_length.get();
-        if at >= name_length || step >= 32 {
-            return false;
+    let mut sum = tail;
+    let mut step = 0;
+    while step < SHORT_WORDS {
+        if step * 8 >= name_length {
+            break;
         }
-        let octets = keep(bounds::word(&s.message, START + at), name_length - at);
-        s.question_sum.set(s.question_sum.get() + checksum::halves(octets));
-        bounds::put(&mut s.name, at, lower(octets));
-        true
-    });
+        sum += copy_word(s, step, name_length);
+        step += 1;
+    }
+    s.question_sum.set(sum);
+    if name_length > SHORT_WORDS * 8 {
+        platform.repeat(32 - SHORT_WORDS, |step| {
+            let step = step + SHORT_WORDS;
+            let name_length = s.qname_length.get();
+            if step >= 32 || step * 8 >= name_length {
+                return false;
+            }
+            let sum = copy_word(s, step, name_length);
+            s.question_sum.set(s.question_sum.get() + sum);
+            true
+        });
+    }
     s.question_end.set(end);
     s.answers_end.set(end);
     s.size.set(end);
     s.position.set(end);
     true
+}
+
+/// Labels and words of most names: so many are read without a loop, in registers.
+const SHORT_LABELS: u32 = 4;
+const SHORT_WORDS: u32 = 4;
+
+/// Copies a word of the question name in lower case; what the word as it came adds to a sum.
+#[inline(always)]
+fn copy_word(s: &mut Scratch, step: u32, name_length: u32) -> u64 {
+    let at = step * 8;
+    let octets = keep(bounds::word(&s.message, u32::from(wire::HEADER) + at), name_length - at);
+    bounds::put(&mut s.name, at, lower(octets));
+    checksum::halves(octets)
+}
+
+/// Finds the labels of the question name: how many in `scratch.count`, the root's place in
+/// `scratch.position`. False where it is no name.
+#[inline(always)]
+fn labels<P: Platform>(platform: &P, s: &mut Scratch) -> bool {
+    const START: u32 = wire::HEADER as u32;
+    let mut at = START;
+    let mut count = 0;
+    while count < SHORT_LABELS {
+        let label = s.octet(at);
+        s.labels[count as usize] = (at - START) as u8;
+        if label == 0 {
+            s.position.set(at);
+            s.count.set(count);
+            return true;
+        }
+        // A compression pointer has nothing to point at in the first name of a message.
+        if label > 63 {
+            return false;
+        }
+        at += label + 1;
+        count += 1;
+    }
+    s.position.set(at);
+    s.count.set(count);
+    s.sum.set(0);
+    platform.repeat(wire::LABELS_MAX + 1, |_| {
+        let at = s.position.get();
+        let label = s.octet(at);
+        let count = s.count.get();
+        if !bounds::set(&mut s.labels, count, (at - START) as u8) {
+            return false;
+        }
+        if label == 0 {
+            s.sum.set(1);
+            return false;
+        }
+        if label > 63 || at + label + 2 > START + u32::from(wire::NAME_MAX) {
+            return false;
+        }
+        s.count.set(count + 1);
+        s.position.set(at + label + 1);
+        true
+    });
+    s.sum.get() != 0
 }
 
 /// Reads the additional section of a query: one OPT, or something for the daemon.

@@ -85,7 +85,7 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     s.origin = origin;
     let qtype = s.qtype.get() as u16;
     if kind & node::DELEGATION != 0 && !(exact && qtype == rtype::DS) {
-        return referral(platform, s, zone, origin);
+        return referral(platform, s, zone, here, origin);
     }
     s.flags.set(s.flags.get() | u32::from(flag::AA));
     let signed = denial::wanted(s, zone);
@@ -171,11 +171,14 @@ fn kind_of<P: Platform>(platform: &P, s: &Scratch) -> u8 {
 /// A delegation: its NS, with DO its DS or the proof that there is none, and the addresses without which it
 /// cannot be followed.
 #[inline(always)]
-fn referral<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> Next {
+fn referral<P: Platform>(
+    platform: &P,
+    s: &mut Scratch,
+    zone: &Snapshot,
+    here: &Node,
+    origin: Item,
+) -> Next {
     s.verdict.set(Verdict::Referral as u32);
-    let Some(here) = platform.object::<Node>(s.node.get()) else {
-        return Next::Stop(Verdict::Fault);
-    };
     let second = here.words[1];
     let kind = node::kind(second);
     // The references of a delegation stand in a known order: no search.
