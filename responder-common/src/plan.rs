@@ -78,7 +78,7 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     let second = here.words[1];
     let kind = node::kind(second);
     let mut origin = origin;
-    if kind & node::WILDCARD != 0 {
+    if exact && kind & node::WILDCARD != 0 {
         // Asked for by its own name: behind the length octet and the asterisk is the name above.
         origin.node += 2;
     }

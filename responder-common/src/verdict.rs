@@ -157,8 +157,6 @@ verdicts! {
     Tsig = Pass "pass-tsig",
     /// The frame cannot hold the reply: the next hook can.
     NoRoom = Pass "pass-no-room",
-    /// An answer that only the daemon can make yet.
-    Unbuilt = Pass "pass-unbuilt",
     /// The engine met what cannot be: a fault of the program or of the store.
     Fault = Pass "pass-fault",
 }

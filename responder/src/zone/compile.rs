@@ -176,7 +176,7 @@ impl Compiler<'_, '_, '_> {
         if owns(rtype::CNAME) {
             kind |= node::CNAME;
         }
-        if tree_node.name.starts_with(b"\x01*") {
+        if stands_in(tree_node) {
             kind |= node::WILDCARD;
         }
         for reference in references.iter().filter(|_| tree_node.cut) {
@@ -238,7 +238,7 @@ impl Compiler<'_, '_, '_> {
         };
         let mut references = Vec::new();
         // A wildcard is selected by names below its parent: that is what pointers may count on.
-        let wildcard = tree_node.name.starts_with(b"\x01*");
+        let wildcard = stands_in(tree_node);
         let selected = if wildcard { &tree_node.name[2..] } else { &tree_node.name[..] };
         let around =
             Surroundings { apex: self.apex, node: selected, owner: &tree_node.name, anchored: &[] };
@@ -432,6 +432,13 @@ impl Compiler<'_, '_, '_> {
         write_words(self.space, start, &slots);
         Ok((start, wanted as u32))
     }
+}
+
+/// Whether the node's data answer for names that do not exist (RFC 4592). An asterisk that is a cut or a
+/// DNAME answers under its own name, also for the names below it.
+fn stands_in(node: &TreeNode<'_>) -> bool {
+    let redirects = node.rrsets.iter().any(|set| set.rtype == rtype::DNAME);
+    node.name.starts_with(b"\x01*") && !node.cut && !redirects
 }
 
 /// Writes words to space that may go over the end of a segment.
