@@ -60,7 +60,9 @@ fn write_data_plane(text: &mut String, status: &Status) -> Result<()> {
     }
     for attachment in &plane.attachments {
         let warning = attachment.warning.as_ref().map_or(String::new(), |w| format!(": {w}"));
-        writeln!(text, "  {} {}{warning}", attachment.interface, mode_label(attachment.mode))?;
+        let polled = if attachment.threaded_napi { ", polled by a kernel thread" } else { "" };
+        let (interface, mode) = (&attachment.interface, mode_label(attachment.mode));
+        writeln!(text, "  {interface} {mode}{polled}{warning}")?;
     }
     Ok(())
 }

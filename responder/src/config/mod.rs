@@ -21,7 +21,11 @@ use ipnet::IpNet;
 pub use diagnostic::{Diagnostic, Faults, Position};
 pub use name::canonical_name;
 
-use crate::{control::CONTROL_SOCKET, dataplane::Mode, store::StoreOptions};
+use crate::{
+    control::CONTROL_SOCKET,
+    dataplane::{Mode, ThreadedNapi},
+    store::StoreOptions,
+};
 
 /// A node's whole configuration, valid in itself: what it refers to (files, interfaces) may still
 /// be missing.
@@ -72,6 +76,8 @@ pub struct Xdp {
     pub mode: Mode,
     /// Interfaces on which queries arrive.
     pub interfaces: Vec<String>,
+    /// Whether a kernel thread polls them.
+    pub threaded_napi: ThreadedNapi,
 }
 
 /// `[telemetry]`.
@@ -220,7 +226,11 @@ impl Default for Config {
         Self {
             node: Node::default(),
             listen: Listen { addresses: Vec::new(), port: 53 },
-            xdp: Xdp { mode: Mode::Auto, interfaces: Vec::new() },
+            xdp: Xdp {
+                mode: Mode::Auto,
+                interfaces: Vec::new(),
+                threaded_napi: ThreadedNapi::Auto,
+            },
             telemetry: Telemetry::default(),
             limits: Limits::default(),
             transfer: Transfer::default(),

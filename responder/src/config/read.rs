@@ -14,7 +14,7 @@ use super::{
     table::{Reader, Table},
     zones,
 };
-use crate::dataplane::Mode;
+use crate::dataplane::{Mode, ThreadedNapi};
 
 /// The longest NSID: an OPT with it and a cookie fits 512 octets beside a 255-octet name.
 const NSID_OCTETS: usize = 64;
@@ -129,8 +129,15 @@ fn read_xdp(table: Table<'_>) -> Xdp {
             }
         }
     }
+    let threaded_napi = table.parsed("threaded-napi", |text| match text {
+        "auto" => Ok(ThreadedNapi::Auto),
+        "on" => Ok(ThreadedNapi::On),
+        "off" => Ok(ThreadedNapi::Off),
+        _ => Err("one of \"auto\", \"on\" and \"off\"".to_owned()),
+    });
+    let threaded_napi = threaded_napi.map_or(ThreadedNapi::Auto, |(wanted, _)| wanted);
     table.finish();
-    Xdp { mode, interfaces }
+    Xdp { mode, interfaces, threaded_napi }
 }
 
 fn read_telemetry(table: Table<'_>) -> Telemetry {

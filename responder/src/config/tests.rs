@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use super::{Config, Reading, ZoneSource};
-use crate::dataplane::Mode;
+use crate::dataplane::{Mode, ThreadedNapi};
 
 /// The sample of the design, word for word.
 const SAMPLE: &str = r#"
@@ -68,6 +68,7 @@ fn the_sample_of_the_design_works_as_it_stands() {
     assert_eq!(config.node.id, "scl1");
     assert_eq!(config.listen.addresses.len(), 2);
     assert_eq!(config.xdp.mode, Mode::Auto);
+    assert_eq!(config.xdp.threaded_napi, ThreadedNapi::Auto);
     assert_eq!(config.keys[0].name, "client-sv.");
     let file = ZoneSource::File("/etc/responder/zones/lac.zone".into());
     assert_eq!(config.zones[0].source, file);
@@ -167,6 +168,14 @@ fn addresses_are_required() {
                    on, such as addresses = [\"192.0.2.53\"]";
     assert_eq!(faults("[xdp]\nmode = \"off\""), [format!("1:1: {missing}")]);
     assert_eq!(faults("[listen]\naddresses = []"), [format!("2:13: {missing}")]);
+}
+
+#[test]
+fn threaded_napi_has_three_words() {
+    assert_eq!(
+        faults_beside_listen("[xdp]\nmode = \"off\"\nthreaded-napi = \"yes\""),
+        ["4:17: threaded-napi in [xdp]: \"yes\": one of \"auto\", \"on\" and \"off\""]
+    );
 }
 
 #[test]

@@ -16,7 +16,10 @@ use super::{Attachment, Mode, TC_PROGRAM, XDP_PROGRAM};
 
 /// Attaches the programs to an interface as `mode` asks.
 pub fn attach(ebpf: &mut Ebpf, interface: &str, mode: Mode) -> anyhow::Result<Attachment> {
-    let done = |mode, warning| Attachment { interface: interface.to_owned(), mode, warning };
+    let done = |mode, warning| {
+        let interface = interface.to_owned();
+        Attachment { interface, mode, threaded_napi: false, warning }
+    };
     match mode {
         Mode::Off => Ok(done(Mode::Off, None)),
         Mode::Tc => {

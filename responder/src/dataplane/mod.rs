@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`maps`] | the programs' maps as the store's memory |
 //! | [`attach`] | hooks and interfaces |
+//! | [`polling`] | who polls the interfaces |
 //! | [`trial`] | single runs, for tests and benches |
 
 mod attach;
 mod maps;
+mod polling;
 pub mod trial;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -20,6 +22,8 @@ use aya::{
 };
 use responder_common::verdict::{COUNTERS, Verdict};
 use serde::{Deserialize, Serialize};
+
+pub use polling::{Polling, ThreadedNapi};
 
 use crate::store::{Store, StoreOptions};
 
@@ -61,6 +65,9 @@ pub struct Attachment {
     pub interface: String,
     /// `native`, `tc` or `off`.
     pub mode: Mode,
+    /// Whether the daemon gave its polling to a kernel thread.
+    #[serde(default)]
+    pub threaded_napi: bool,
     /// Why it is less than what was asked for, if it is.
     pub warning: Option<String>,
 }

@@ -3,18 +3,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
-    dataplane::{Attachment, Counters, DataPlane, Mode},
+    dataplane::{Attachment, Counters, DataPlane, Mode, Polling, ThreadedNapi},
     store::{Store, StoreOptions},
 };
 
 /// The kernel programs of this daemon, if there are any.
 pub struct Plane {
     configured: Mode,
+    threaded: ThreadedNapi,
     state: Mutex<State>,
 }
 
@@ -22,6 +23,7 @@ pub struct Plane {
 struct State {
     programs: Option<DataPlane>,
     attachments: Vec<Attachment>,
+    polling: Vec<Polling>,
     degraded: Option<String>,
     /// What the programs had counted when they were detached.
     last: Counters,
@@ -36,7 +38,8 @@ impl Plane {
     /// line with the remedy.
     pub fn prepare(config: &Config) -> Result<(Self, Arc<Store>)> {
         let (mode, interfaces) = (config.xdp.mode, &config.xdp.interfaces);
-        let plane = Self { configured: mode, state: Mutex::default() };
+        let threaded = config.xdp.threaded_napi;
+        let plane = Self { configured: mode, threaded, state: Mutex::default() };
         let options = config.store_options();
         if mode == Mode::Off || interfaces.is_empty() {
             return Ok((plane, without_kernel(&options)?));
@@ -71,13 +74,14 @@ impl Plane {
     pub fn attach(&self, interfaces: &[String]) -> Result<()> {
         let mut state = self.state();
         let Some(programs) = state.programs.as_mut() else { return Ok(()) };
-        let mut attachments = Vec::new();
+        let (mut attachments, mut pollings) = (Vec::new(), Vec::new());
         for interface in interfaces {
-            let attachment = match programs.attach(interface, self.configured) {
+            let mut attachment = match programs.attach(interface, self.configured) {
                 Ok(attachment) => attachment,
                 Err(error) if self.configured == Mode::Auto => Attachment {
                     interface: interface.clone(),
                     mode: Mode::Off,
+                    threaded_napi: false,
                     warning: Some(format!("{error:#}")),
                 },
                 Err(error) => {
@@ -89,10 +93,16 @@ impl Plane {
                 None => info!(interface, mode = label(attachment.mode), "attached"),
                 Some(warning) => warn!(interface, mode = label(attachment.mode), "{warning}"),
             }
+            if attachment.mode != Mode::Off {
+                let polling = arrange_polling(interface, self.threaded);
+                attachment.threaded_napi = polling.is_some();
+                pollings.extend(polling);
+            }
             attachments.push(attachment);
         }
         let nowhere = attachments.iter().all(|attachment| attachment.mode == Mode::Off);
         state.attachments = attachments;
+        state.polling = pollings;
         drop(state);
         if nowhere {
             self.degrade("no interface takes the programs".to_owned());
@@ -107,6 +117,7 @@ impl Plane {
             state.last = programs.counters();
         }
         state.attachments.clear();
+        state.polling.clear();
     }
 
     /// What the programs have counted so far.
@@ -135,6 +146,26 @@ impl Plane {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Gives an interface's polling to a thread, where that helps or is asked for.
+fn arrange_polling(interface: &str, wanted: ThreadedNapi) -> Option<Polling> {
+    match Polling::arrange(interface, wanted) {
+        Ok(polling) => {
+            if polling.is_some() {
+                info!(interface, "polled by a kernel thread (threaded NAPI)");
+            }
+            polling
+        }
+        Err(error) if wanted == ThreadedNapi::On => {
+            warn!(interface, "xdp.threaded-napi cannot be switched on: {error:#}");
+            None
+        }
+        Err(error) => {
+            debug!(interface, "threaded NAPI: {error:#}");
+            None
+        }
     }
 }
 
