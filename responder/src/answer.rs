@@ -3,6 +3,8 @@
 //! The sockets, `responder query` and the differential tests all answer through [`Answerer`], which
 //! runs the very code that the kernel programs run, over the same store.
 
+mod frame;
+
 use std::sync::Arc;
 
 use responder_common::{
@@ -69,11 +71,17 @@ impl Answerer {
         if query.len() > QUERY_MAX {
             return Verdict::Oversize;
         }
-        let _reading = self.reader.begin();
         let s = &mut *self.scratch;
         s.message[..query.len()].copy_from_slice(query);
         s.query_length.set(query.len() as u32);
+        self.respond(transport, reply)
+    }
+
+    /// Answers the query in the scratch memory, behind what `reply` holds already.
+    fn respond(&mut self, transport: Transport, reply: &mut Vec<u8>) -> Verdict {
+        let _reading = self.reader.begin();
         let store = &*self.store;
+        let s = &mut *self.scratch;
         let ceiling = match transport {
             Transport::Udp => u32::from(store.root().udp_size),
             Transport::Tcp => u32::from(u16::MAX),
@@ -84,13 +92,15 @@ impl Answerer {
             Err(verdict) => return verdict,
         };
         let s = &mut *self.scratch;
-        reply.resize(length, 0);
-        if !reply::write(store, s, &mut Buffer(reply)) {
+        let start = reply.len();
+        reply.resize(start + length, 0);
+        let message = &mut reply[start..];
+        if !reply::write(store, s, &mut Buffer(message)) {
             reply.clear();
             return Verdict::Torn;
         }
         let question_end = s.question_end.get() as usize;
-        reply[..question_end].copy_from_slice(&s.message[..question_end]);
+        message[..question_end].copy_from_slice(&s.message[..question_end]);
         Verdict::from_number(s.verdict.get())
     }
 }

@@ -29,8 +29,19 @@ pub struct Trial {
     pub duration: Duration,
 }
 
-/// Longest frame that the kernel gives back here.
-const FRAME_MAX: usize = 4096;
+/// What a run did, its frame being in the caller's buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// What the program said.
+    pub action: Action,
+    /// Octets of the frame afterwards.
+    pub length: usize,
+    /// How long the program ran; the clock's own cost is in it.
+    pub duration: Duration,
+}
+
+/// Longest frame that the kernel gives back here, in octets.
+pub const FRAME_MAX: usize = 4096;
 
 impl DataPlane {
     /// Runs the program of a hook on a frame.
@@ -39,9 +50,19 @@ impl DataPlane {
     /// When the kernel refuses the run: a frame shorter than an Ethernet header, or longer than a page.
     pub fn trial(&self, hook: HookPoint, frame: &[u8]) -> anyhow::Result<Trial> {
         let mut out = vec![0_u8; FRAME_MAX];
+        let Run { action, length, duration } = self.trial_into(hook, frame, &mut out)?;
+        out.truncate(length);
+        Ok(Trial { action, frame: out, duration })
+    }
+
+    /// The same without an allocation: the frame afterwards is at the start of `out`.
+    ///
+    /// # Errors
+    /// As [`DataPlane::trial`], and when `out` is too short for the frame.
+    pub fn trial_into(&self, hook: HookPoint, frame: &[u8], out: &mut [u8]) -> anyhow::Result<Run> {
         let options = TestRunOptions {
             data_in: Some(frame),
-            data_out: Some(&mut out),
+            data_out: Some(out),
             ..TestRunOptions::default()
         };
         let name = if hook == HookPoint::Xdp { XDP_PROGRAM } else { TC_PROGRAM };
@@ -51,12 +72,12 @@ impl DataPlane {
             HookPoint::Xdp => (<&Xdp>::try_from(program)?.test_run(options)?, 3, 1),
             HookPoint::Tc => (<&SchedClassifier>::try_from(program)?.test_run(options)?, 7, 2),
         };
-        out.truncate(result.data_size_out as usize);
         let action = match result.return_value {
             returned if returned == reply => Action::Reply,
             returned if returned == drop => Action::Drop,
             _ => Action::Pass,
         };
-        Ok(Trial { action, frame: out, duration: result.duration })
+        let length = result.data_size_out as usize;
+        Ok(Run { action, length, duration: result.duration })
     }
 }

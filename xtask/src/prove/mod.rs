@@ -1,6 +1,7 @@
 //! `cargo xtask prove`: the long checks behind our claims. Each writes its figures as JSON and fails
 //! if its claim does not hold.
 
+mod fuzz;
 mod load;
 mod off_equal;
 mod root;
@@ -34,6 +35,9 @@ pub struct Args {
     /// How many queries
     #[arg(long, default_value_t = 200_000)]
     pub count: usize,
+    /// How many packets `fuzz` makes
+    #[arg(long, default_value_t = 20_000_000)]
+    pub packets: u64,
     /// Equal seeds ask equal queries
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -78,6 +82,11 @@ const CHECKS: &[Check] = &[
         name: "off-equal",
         claim: "with xdp.mode = \"off\" the same queries give the same octets",
         run: off_equal::run,
+    },
+    Check {
+        name: "fuzz",
+        claim: "mutated packets: the kernel's verdicts, octets and counters are the host engine's",
+        run: fuzz::run,
     },
     Check {
         name: "load-10k",

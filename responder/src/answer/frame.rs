@@ -1,0 +1,56 @@
+//! Whole frames on the host: what the kernel's hooks do with one, without a kernel.
+//!
+//! Tests and fuzzers hold the kernel's programs to this, octet for octet.
+
+use responder_common::{
+    frame::{self, Checksum, Frame},
+    platform::Platform as _,
+    scratch::HEAD,
+    verdict::{Action, Verdict},
+};
+use zerocopy::{FromBytes, Immutable};
+
+use super::{Answerer, Transport};
+use crate::dataplane::trial::HookPoint;
+
+impl Answerer {
+    /// Answers a frame as the program of a hook does, room for the reply being no question; `reply` is
+    /// cleared first and holds the whole reply afterwards, from the Ethernet header on.
+    pub fn frame(&mut self, hook: HookPoint, frame: &[u8], reply: &mut Vec<u8>) -> Verdict {
+        reply.clear();
+        let s = &mut *self.scratch;
+        if let Err(verdict) = frame::query(&Received(frame), self.store.root(), s) {
+            return verdict;
+        }
+        let head = s.head_length.get() as usize;
+        let query = &frame[head..][..s.query_length.get() as usize];
+        s.head[HEAD - head..].copy_from_slice(&frame[..head]);
+        s.message[..query.len()].copy_from_slice(query);
+        let partial = hook == HookPoint::Tc && frame::is_partial(s);
+        reply.extend_from_slice(&frame[..head]);
+        let verdict = self.respond(Transport::Udp, reply);
+        if verdict.action() != Action::Reply {
+            reply.clear();
+            return verdict;
+        }
+        let s = &mut *self.scratch;
+        let kind = if partial { Checksum::Pseudo } else { Checksum::Full };
+        frame::reverse(s, (reply.len() - head) as u32, kind);
+        reply[..head].copy_from_slice(&s.head[HEAD - head..]);
+        verdict
+    }
+}
+
+/// A frame in a buffer.
+struct Received<'a>(&'a [u8]);
+
+impl Frame for Received<'_> {
+    fn read<T: FromBytes + Immutable + Copy>(&self, offset: u32) -> Option<T> {
+        let rest = self.0.get(offset as usize..)?;
+        T::read_from_prefix(rest).ok().map(|(value, _)| value)
+    }
+
+    fn length(&self) -> u32 {
+        self.0.len() as u32
+    }
+}
