@@ -17,6 +17,19 @@ pub fn opaque(value: u64) -> u64 {
     value
 }
 
+/// The value if it is between one and `most`: the length that a helper asks for.
+///
+/// Before Linux 6.8 the verifier learns nothing from "is not zero", so one is taken off for the check,
+/// and added again out of the compiler's sight.
+#[inline(always)]
+pub fn positive(value: u64, most: u64) -> Option<u64> {
+    let below = opaque(value.wrapping_sub(1));
+    if below >= most {
+        return None;
+    }
+    Some(opaque(below) + 1)
+}
+
 /// A copy of an element, or nothing beyond the end.
 #[inline(always)]
 pub fn get<T: Copy, const N: usize>(array: &[T; N], index: u32) -> Option<T> {
@@ -104,6 +117,10 @@ mod tests {
         assert_eq!(number(&buffer, 7), 0x0809);
         assert_eq!(number(&buffer, 8), 0);
         assert!(!set(&mut buffer, 9, 0));
+        assert_eq!(positive(0, 9), None);
+        assert_eq!(positive(1, 9), Some(1));
+        assert_eq!(positive(9, 9), Some(9));
+        assert_eq!(positive(10, 9), None);
         put(&mut buffer, 2, 0);
         assert_eq!(buffer[2], 3);
     }

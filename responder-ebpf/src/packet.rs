@@ -1,7 +1,7 @@
 //! What the two hooks have in common: reading a query out of a packet, and writing the reply over it.
 
 use responder_common::{
-    bounds::opaque,
+    bounds::{opaque, positive},
     frame::{self, Checksum, Frame, HEADERS_MAX},
     layout::UDP_SIZE_MAX,
     platform::Platform,
@@ -45,10 +45,8 @@ pub fn receive<P: Packet>(packet: &P, kernel: &Kernel, s: &mut Scratch) -> Resul
     if head > u64::from(HEADERS_MAX) || query > QUERY_MAX as u64 {
         return Err(Verdict::Fault);
     }
-    let length = opaque(head + query);
-    if length == 0 || length > u64::from(HEADERS_MAX) + QUERY_MAX as u64 {
-        return Err(Verdict::Fault);
-    }
+    let length = positive(head + query, u64::from(HEADERS_MAX) + QUERY_MAX as u64);
+    let length = length.ok_or(Verdict::Fault)?;
     // SAFETY: `head` and `message` are one stretch of memory that holds the longest headers and query.
     let loaded = unsafe {
         let to = (&raw mut *s).cast::<u8>().add(opaque(HEAD as u64 - head) as usize);
@@ -78,10 +76,8 @@ pub fn send<P: Packet>(
     if head > u64::from(HEADERS_MAX) || question > QUESTION_MAX {
         return Err(Verdict::Torn);
     }
-    let length = opaque(head + question);
-    if length == 0 || length > u64::from(HEADERS_MAX) + QUESTION_MAX {
-        return Err(Verdict::Torn);
-    }
+    let length = positive(head + question, u64::from(HEADERS_MAX) + QUESTION_MAX);
+    let length = length.ok_or(Verdict::Torn)?;
     // SAFETY: `head` and `message` are one stretch of memory.
     let stored = unsafe {
         let from = (&raw const *s).cast::<u8>().add(opaque(HEAD as u64 - head) as usize);
@@ -120,12 +116,9 @@ impl<P: Packet> Sent<'_, P> {
     /// Stores `length` octets, `N` at the most, to `offset` of the message.
     #[inline(always)]
     fn store<const N: usize>(&self, offset: u32, from: &[u8; N], length: u32) -> bool {
-        let length = opaque(u64::from(length));
-        if length == 0 || length > N as u64 {
-            return false;
-        }
+        let Some(length) = positive(u64::from(length), N as u64) else { return false };
         // SAFETY: the buffer holds `length` octets, as was just checked.
-        unsafe { self.packet.store(self.head + offset, from.as_ptr(), opaque(length) as u32) }
+        unsafe { self.packet.store(self.head + offset, from.as_ptr(), length as u32) }
     }
 }
 
