@@ -97,11 +97,17 @@ unsafe impl Platform for Kernel {
     }
 
     #[inline(always)]
-    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, mut step: F) {
-        // SAFETY: the callback's type agrees with its context, which outlives the call.
-        unsafe {
-            bpf_loop(times, call::<F> as *mut c_void, (&raw mut step).cast(), 0);
-        }
+    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, step: F) {
+        repeat(times, step);
+    }
+}
+
+/// [`Platform::repeat`], for a loop that needs nothing of the platform.
+#[inline(always)]
+pub fn repeat<F: FnMut(u32) -> bool>(times: u32, mut step: F) {
+    // SAFETY: the callback's type agrees with its context, which outlives the call.
+    unsafe {
+        bpf_loop(times, call::<F> as *mut c_void, (&raw mut step).cast(), 0);
     }
 }
 

@@ -10,7 +10,7 @@ use responder_common::{
     verdict::{Next, Verdict},
 };
 
-use crate::kernel::{Kernel, scratch};
+use crate::kernel::{Kernel, repeat, scratch};
 
 macro_rules! step {
     ($(#[$doc:meta])* $name:ident, |$kernel:ident, $scratch:ident| $body:expr) => {
@@ -105,8 +105,11 @@ impl Steps for Global {
     }
 
     #[inline(always)]
-    fn digest(&mut self) {
-        responder_digest();
+    fn digest(&mut self, times: u32) {
+        repeat(times, |_| {
+            responder_digest();
+            true
+        });
     }
 
     #[inline(always)]

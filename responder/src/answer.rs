@@ -134,8 +134,10 @@ impl Steps for Plain<'_> {
         denial::prepare(self.store, self.s)
     }
 
-    fn digest(&mut self) {
-        denial::digest(self.store, self.s);
+    fn digest(&mut self, times: u32) {
+        for _ in 0..times {
+            denial::digest(self.store, self.s);
+        }
     }
 
     fn cover(&mut self) -> Next {
