@@ -2,7 +2,8 @@
 
 use responder::{dataplane::DataPlane, store::StoreOptions};
 
-/// Processed instructions that a program may take; the verifier gives up at a million.
+/// Processed instructions that a program may take; the verifier gives up at a million. Half of it stays
+/// in hand: other kernels prune less.
 const BUDGET: u32 = 200_000;
 
 #[test]
@@ -19,6 +20,6 @@ fn the_verifier_accepts_the_programs_within_the_budget() {
     assert_eq!(counts.len(), 2);
     for (program, count) in counts {
         println!("{program}: {count} instructions processed");
-        assert!(count <= BUDGET, "{program}: {count} of {BUDGET} instructions");
+        assert!(2 * count <= BUDGET, "{program}: {count} is more than half of {BUDGET}");
     }
 }
