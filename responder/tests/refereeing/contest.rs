@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use super::{
     ask::{self, Pace},
-    judge::{Judge, describe},
+    judge::{Judge, Verdict, describe},
     queries::Query,
     tally::Tally,
 };
@@ -32,25 +32,50 @@ impl Side<'_> {
     }
 }
 
-/// The two sides, and the rules.
-pub struct Contest<'a> {
-    /// Us.
-    pub ours: Side<'a>,
-    /// The peer.
-    pub theirs: Side<'a>,
+/// A peer to hold ours against, and the rules.
+pub struct Opponent<'a> {
+    /// Where it answers.
+    pub side: Side<'a>,
     /// The rules.
     pub judge: Judge<'a>,
 }
 
+/// We against one or more peers: a reply is right that is one of theirs, or differs as a rule has it.
+pub struct Contest<'a> {
+    /// Us.
+    pub ours: Side<'a>,
+    /// The peers; at least one.
+    pub theirs: Vec<Opponent<'a>>,
+}
+
+/// The replies of one side, in the order of the queries.
+type Replies = [Option<Vec<u8>>];
+
 impl Contest<'_> {
-    /// Asks both sides everything and judges.
+    /// Asks all sides everything and judges.
     ///
     /// # Errors
     /// When a side cannot be reached at all.
     pub fn run(&self, queries: &[Query], pace: Pace) -> io::Result<Tally> {
         let ours = self.ours.reach(|ours| ask::datagrams(ours, queries, pace))?;
-        let theirs = self.theirs.reach(|theirs| ask::datagrams(theirs, queries, pace))?;
-        self.judge_all(queries, &ours.replies, &theirs.replies)
+        let theirs = self.ask_peers(queries, pace)?;
+        self.judge_all(queries, &ours.replies, &theirs)
+    }
+
+    /// What each peer replies.
+    ///
+    /// # Errors
+    /// When one cannot be reached at all.
+    pub fn ask_peers(
+        &self,
+        queries: &[Query],
+        pace: Pace,
+    ) -> io::Result<Vec<Vec<Option<Vec<u8>>>>> {
+        let ask = |peer: &Opponent<'_>| {
+            let asked = peer.side.reach(|address| ask::datagrams(address, queries, pace))?;
+            Ok(asked.replies)
+        };
+        self.theirs.iter().map(ask).collect()
     }
 
     /// Judges replies that are there already; truncated ones are asked for again over TCP.
@@ -60,68 +85,149 @@ impl Contest<'_> {
     pub fn judge_all(
         &self,
         queries: &[Query],
-        ours: &[Option<Vec<u8>>],
-        theirs: &[Option<Vec<u8>>],
+        ours: &Replies,
+        theirs: &[Vec<Option<Vec<u8>>>],
     ) -> io::Result<Tally> {
         let mut tally = Tally::default();
         let mut again = Vec::new();
-        for (query, (ours, theirs)) in queries.iter().zip(ours.iter().zip(theirs)) {
+        for (number, (query, ours)) in queries.iter().zip(ours).enumerate() {
             let Some(ours) = ours else {
                 tally.differ("no reply from us", || describe(query));
                 continue;
             };
-            let Some(ours) = self.judge.alone(query, ours, &mut tally) else { continue };
-            match theirs.as_deref().map(Message::parse) {
-                None => tally.note("no reply from the peer"),
-                Some(Err(fault)) => tally.note(format!("the peer breaks: {}", fault.rule.text())),
-                Some(Ok(theirs))
-                    if ours.header.tc
-                        || theirs.header.tc
-                        || self.judge.lacks_glue(&ours, &theirs) =>
-                {
-                    again.push((query, ours));
+            let Some(ours) = self.theirs[0].judge.alone(query, ours, &mut tally) else { continue };
+            let mut table = Table::default();
+            for (opponent, theirs) in self.theirs.iter().zip(theirs) {
+                if !opponent.judge.is_heard(query) {
+                    continue;
                 }
-                Some(Ok(theirs)) => self.judge.compare(query, &ours, &theirs, &mut tally),
+                match theirs[number].as_deref().map(Message::parse) {
+                    None => tally.note(format!("no reply from {}", opponent.name())),
+                    Some(Err(fault)) => {
+                        tally.note(format!("{} breaks: {}", opponent.name(), fault.rule.text()));
+                    }
+                    Some(Ok(theirs)) => {
+                        table.unsure |=
+                            theirs.header.tc || opponent.judge.lacks_glue(&ours, &theirs);
+                        if !ours.header.tc && !theirs.header.tc {
+                            table.add(opponent, query, &ours, theirs);
+                        }
+                    }
+                }
+            }
+            if ours.header.tc || (table.unsure && !table.is_settled()) {
+                again.push((query, ours));
+            } else {
+                table.close(query, &ours, &mut tally);
             }
         }
         self.judge_streams(&again, &mut tally)?;
         Ok(tally)
     }
 
+    /// Judges by replies over TCP: ours too where it was truncated.
     fn judge_streams(&self, again: &[(&Query, Message)], tally: &mut Tally) -> io::Result<()> {
         let queries: Vec<&Query> = again.iter().map(|(query, _)| *query).collect();
-        let ours = self.ours.reach(|ours| ask::stream(ours, &queries))?;
-        let theirs = self.theirs.reach(|theirs| ask::stream(theirs, &queries))?;
-        for ((query, datagram), (ours, theirs)) in again.iter().zip(ours.iter().zip(&theirs)) {
-            let Some(Ok(theirs)) = theirs.as_deref().map(Message::parse) else {
-                tally.note("no sound reply from the peer over TCP");
-                continue;
+        let cut: Vec<&Query> =
+            again.iter().filter(|(_, ours)| ours.header.tc).map(|(query, _)| *query).collect();
+        let mut ours = self.ours.reach(|ours| ask::stream(ours, &cut))?.into_iter();
+        let ask = |peer: &Opponent<'_>| peer.side.reach(|address| ask::stream(address, &queries));
+        let theirs: Vec<Vec<_>> = self.theirs.iter().map(ask).collect::<io::Result<_>>()?;
+        for (number, (query, datagram)) in again.iter().enumerate() {
+            let whole = match datagram.header.tc {
+                true => match self.whole(query, ours.next().flatten().as_deref(), tally) {
+                    Some(whole) => whole,
+                    None => continue,
+                },
+                false => datagram.clone(),
             };
-            let Some(ours) = ours else {
-                tally.differ("no reply from us over TCP", || describe(query));
-                continue;
-            };
-            let ours = match Message::parse(ours) {
-                Ok(ours) if ours.header.tc => {
-                    let example = || format!("{}\n{ours}", describe(query));
-                    tally.differ("truncated over TCP", example);
+            let mut table = Table::default();
+            for (opponent, theirs) in self.theirs.iter().zip(&theirs) {
+                if !opponent.judge.is_heard(query) {
                     continue;
                 }
-                Ok(ours) => ours,
-                Err(fault) => {
-                    let example = || format!("{}\n{fault}", describe(query));
-                    tally.differ(format!("strict over TCP: {}", fault.rule.text()), example);
-                    continue;
+                match theirs[number].as_deref().map(Message::parse) {
+                    Some(Ok(theirs)) => table.add(opponent, query, &whole, theirs),
+                    _ => tally.note(format!("no sound reply from {} over TCP", opponent.name())),
                 }
-            };
-            if datagram.header.tc {
-                self.judge.truncated(query, &ours, tally);
-                self.judge.compare(query, &ours, &theirs, tally);
-            } else {
-                tally.note("whole with us, truncated by the peer");
-                self.judge.compare(query, datagram, &theirs, tally);
             }
+            if !datagram.header.tc {
+                tally.note("whole with us, truncated by a peer");
+            }
+            table.close(query, &whole, tally);
         }
         Ok(())
+    }
+
+    /// Our whole reply, as it came over TCP after a truncated one.
+    fn whole(&self, query: &Query, reply: Option<&[u8]>, tally: &mut Tally) -> Option<Message> {
+        let Some(reply) = reply else {
+            tally.differ("no reply from us over TCP", || describe(query));
+            return None;
+        };
+        match Message::parse(reply) {
+            Ok(whole) if whole.header.tc => {
+                tally.differ("truncated over TCP", || format!("{}\n{whole}", describe(query)));
+                None
+            }
+            Ok(whole) => {
+                self.theirs[0].judge.truncated(query, &whole, tally);
+                Some(whole)
+            }
+            Err(fault) => {
+                let example = || format!("{}\n{fault}", describe(query));
+                tally.differ(format!("strict over TCP: {}", fault.rule.text()), example);
+                None
+            }
+        }
+    }
+}
+
+impl Opponent<'_> {
+    fn name(&self) -> &'static str {
+        self.judge.peer.program()
+    }
+}
+
+/// One reply of ours beside those of the peers.
+#[derive(Default)]
+struct Table {
+    best: Option<Verdict>,
+    theirs: Vec<(&'static str, Message)>,
+    /// A peer's reply was no whole one.
+    unsure: bool,
+}
+
+impl Table {
+    fn add(&mut self, opponent: &Opponent<'_>, query: &Query, ours: &Message, theirs: Message) {
+        if self.is_settled() {
+            return;
+        }
+        let verdict = opponent.judge.compare(query, ours, &theirs);
+        let worth = |verdict: &Verdict| match verdict {
+            Verdict::Identical => 0,
+            Verdict::Ruled(rules) => rules.len(),
+            Verdict::Different(_) => usize::MAX,
+        };
+        if self.best.as_ref().is_none_or(|best| worth(&verdict) < worth(best)) {
+            self.best = Some(verdict);
+        }
+        self.theirs.push((opponent.name(), theirs));
+    }
+
+    /// Whether no further peer can make it better.
+    fn is_settled(&self) -> bool {
+        self.best == Some(Verdict::Identical)
+    }
+
+    fn close(self, query: &Query, ours: &Message, tally: &mut Tally) {
+        let Some(verdict) = self.best else { return tally.note("no peer to compare with") };
+        tally.count(verdict, || {
+            let mut text = format!("{}\n--- ours\n{ours}", describe(query));
+            for (name, theirs) in &self.theirs {
+                text += &format!("--- {name}\n{theirs}");
+            }
+            text
+        });
     }
 }

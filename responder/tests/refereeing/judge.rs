@@ -3,7 +3,15 @@
 //! Where both may be right, our answer profile decides; each such rule is a function here, as
 //! narrow as it can be, with the section of the RFC that leaves the choice.
 
-use super::{peers::Kind, queries::Query, tally::Tally};
+use std::collections::BTreeSet;
+
+use super::{
+    data::ZoneData,
+    peers::Kind,
+    queries::Query,
+    rules::{self, Rule},
+    tally::Tally,
+};
 use crate::strict::{Message, Name, Record, missing, multiset, rtype, type_text};
 
 /// What the judge must know besides the replies.
@@ -13,9 +21,22 @@ pub struct Judge<'a> {
     /// The apexes of the zones that both serve.
     pub apexes: &'a [Name],
     /// The records of each of these zones, in the same order; empty if they are not signed.
-    pub signed: &'a [Vec<Record>],
+    pub signed: &'a [ZoneData],
+    /// The apexes of zones that the peer could not load, of the above.
+    pub unread: &'a [Name],
     /// Our `limits.udp-size`, in octets.
     pub udp_size: u16,
+}
+
+/// How a reply of ours compares with a peer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Rcode, AA and the records of every section are the same.
+    Identical,
+    /// What differs is as these rules have it.
+    Ruled(Vec<Rule>),
+    /// A difference of this class that no rule covers.
+    Different(String),
 }
 
 /// The aliases in a reply of ours at most: eight are followed, a ninth is shown.
@@ -75,21 +96,42 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether what the peer says to this query counts: not where it could not load the zone. By RFC
+    /// 5155, section 7.2.8, hashed owners are no names for a question; NSD 4.6 takes them for the closest
+    /// names that there are.
+    pub fn is_heard(&self, query: &Query) -> bool {
+        let unread = || self.zone_of(&query.name).is_some_and(|zone| self.unread.contains(zone));
+        let misled =
+            || self.peer == Kind::Nsd && self.records_at(&query.name).is_hashed_owner(&query.name);
+        !unread() && !misled()
+    }
+
     /// Holds a whole reply of ours against a whole one of the peer's.
-    pub fn compare(&self, query: &Query, ours: &Message, theirs: &Message, tally: &mut Tally) {
-        let whole = || !query.dnssec_ok || self.is_signed_throughout(ours);
-        if let Some(note) = self.allowed(query, ours, theirs).filter(|_| whole()) {
-            tally.note(note);
-            tally.equal += 1;
-            return;
+    pub fn compare(&self, query: &Query, ours: &Message, theirs: &Message) -> Verdict {
+        if is_same_reply(ours, theirs) && same(&ours.additional, &theirs.additional) {
+            return Verdict::Identical;
         }
-        let mut notes = Vec::new();
-        let mut differ = |class: String| {
-            tally.differ(class, || {
-                let peer = self.peer.program();
-                format!("{}\n--- ours\n{ours}--- {peer}\n{theirs}", describe(query))
-            });
-        };
+        if let Some(rule) = self.allowed(query, ours, theirs)
+            && (!query.dnssec_ok || self.is_signed_throughout(ours))
+        {
+            return Verdict::Ruled(vec![rule]);
+        }
+        let mut used = Vec::new();
+        match self.find_difference(query, ours, theirs, &mut used) {
+            Err(class) => Verdict::Different(class),
+            Ok(()) if used.is_empty() => Verdict::Different("a difference without a rule".into()),
+            Ok(()) => Verdict::Ruled(used),
+        }
+    }
+
+    /// Goes through the sections; the rules that explain a difference are added to `used`.
+    fn find_difference(
+        &self,
+        query: &Query,
+        ours: &Message,
+        theirs: &Message,
+        used: &mut Vec<Rule>,
+    ) -> Result<(), String> {
         let shorter = self.shortened(query, theirs).filter(|_| !is_same_reply(ours, theirs));
         let (theirs_answer, stops) = match &shorter {
             Some(answer) => (answer, true),
@@ -98,75 +140,102 @@ impl Judge<'_> {
         if stops {
             // After a chain that we leave off, the peer's rcode and authority are another name's.
             if ours.rcode() != 0 || !ours.header.aa || !self.ends_as_it_may(query, ours, theirs) {
-                return differ("a chain left off: rcode, AA or authority".into());
+                return Err("a chain left off: rcode, AA or authority".into());
             }
+            used.push(rules::CHAIN_EDGE);
         } else {
             if ours.rcode() != theirs.rcode() {
-                return differ(format!("rcode for {}", type_text(query.qtype)));
+                return Err(format!("rcode for {}", type_text(query.qtype)));
             }
             if ours.header.aa != theirs.header.aa {
-                return differ(format!("AA for {}", type_text(query.qtype)));
+                return Err(format!("AA for {}", type_text(query.qtype)));
             }
         }
         if self.is_choice_of_signatures(query, ours, theirs) {
-            notes.push("RRSIG asked for: another RRset's");
+            used.push(rules::RRSIG);
+        } else if is_choice_of_set(query, ours, theirs) {
+            used.push(rules::ANY);
         } else if !same(&ours.answer, theirs_answer) {
-            return differ(format!("answer for {}", type_text(query.qtype)));
+            return Err(format!("answer for {}", type_text(query.qtype)));
         }
+        if stops {
+            return Ok(());
+        }
+        self.compare_authority(query, ours, theirs, used)?;
+        self.compare_additional(query, ours, theirs, used)
+    }
+
+    fn compare_authority(
+        &self,
+        query: &Query,
+        ours: &Message,
+        theirs: &Message,
+        used: &mut Vec<Rule>,
+    ) -> Result<(), String> {
+        // A positive reply of ours has no authority section but for the proof that a wildcard stood in
+        // for the name; a peer's may have the zone's NS set (RFC 1034, section 4.3.2).
+        let cut = cut_of(ours).or(cut_of(theirs));
+        let positive = cut.is_none() && !has_soa(ours) && !has_soa(theirs);
+        if positive && !query.dnssec_ok && !ours.authority.is_empty() {
+            return Err("positive reply with authority".into());
+        }
+        let mut their_authority = theirs.authority.clone();
+        if positive {
+            let signed_ns =
+                |record: &Record| record.rtype == rtype::RRSIG && record.rdata.starts_with(&[0, 2]);
+            their_authority.retain(|record| record.rtype != rtype::NS && !signed_ns(record));
+            if their_authority.len() < theirs.authority.len() {
+                used.push(rules::APEX_NS);
+            }
+        }
+        if !same(&ours.authority, &their_authority) {
+            let Some(rule) = self.differs_by_proof(query, ours, theirs) else {
+                let class = if cut.is_some() { "referral" } else { "negative" };
+                return Err(format!("authority of a {class} reply"));
+            };
+            used.push(rule);
+        }
+        Ok(())
+    }
+
+    fn compare_additional(
+        &self,
+        query: &Query,
+        ours: &Message,
+        theirs: &Message,
+        used: &mut Vec<Rule>,
+    ) -> Result<(), String> {
         let (our_cut, their_cut) = (cut_of(ours), cut_of(theirs));
-        if !stops {
-            // A positive reply of ours has no authority section; a peer's may (RFC 1034, 4.3.2).
-            let positive = our_cut.is_none() && !has_soa(ours) && !has_soa(theirs);
-            let needed = positive && their_cut.is_none();
-            if needed && !query.dnssec_ok && !ours.authority.is_empty() {
-                return differ("positive reply with authority".into());
-            }
-            // With DO the proof that a wildcard stood in for the name is there; the peer may add NS.
-            let mut their_authority = theirs.authority.clone();
-            if needed {
-                let signed_ns = |record: &Record| {
-                    record.rtype == rtype::RRSIG && record.rdata.starts_with(&[0, 2])
-                };
-                their_authority.retain(|record| record.rtype != rtype::NS && !signed_ns(record));
-            }
-            let compared = !needed || query.dnssec_ok;
-            if compared && !same(&ours.authority, &their_authority) {
-                if let Some(note) = self.differs_by_proof(query, ours, theirs) {
-                    notes.push(note);
-                } else {
-                    let class =
-                        if our_cut.or(their_cut).is_some() { "referral" } else { "negative" };
-                    return differ(format!("authority of a {class} reply"));
-                }
-            }
-        }
         let required = |message: &Message, cut: Option<&Name>| -> Vec<Record> {
             message.additional.iter().filter(|record| is_required(record, cut)).cloned().collect()
         };
-        if !stops && !same(&required(ours, our_cut), &required(theirs, their_cut)) {
-            return differ("required glue".into());
+        if !same(&required(ours, our_cut), &required(theirs, their_cut)) {
+            return Err("required glue".into());
         }
-        if our_cut.is_none() && !ours.additional.is_empty() && !self.is_priming(ours) {
-            return differ("additional data where there is none to be".into());
-        }
-        if our_cut.is_some() {
-            let left_out = missing(&theirs.additional, &ours.additional);
-            let more = missing(&ours.additional, &theirs.additional);
-            let room = query.limit(self.udp_size).saturating_sub(ours.octets);
-            if left_out.iter().any(|record| record.octets <= room) {
-                tally.note("sibling glue left out though a record of it fits");
-            } else if !left_out.is_empty() {
-                tally.note("sibling glue left out for its size");
+        let left_out = missing(&theirs.additional, &ours.additional);
+        let more = missing(&ours.additional, &theirs.additional);
+        if our_cut.is_none() {
+            if !ours.additional.is_empty() && !self.is_priming(ours) {
+                return Err("additional data where there is none to be".into());
             }
             if !more.is_empty() {
-                tally.note("sibling glue that the peer leaves out");
+                return Err("addresses of an apex NS set that the peer does not give".into());
             }
+            if !left_out.is_empty() {
+                used.push(if self.is_priming(ours) { rules::PRIMING } else { rules::MORE_DATA });
+            }
+            return Ok(());
         }
-        notes.into_iter().for_each(|note| tally.note(note));
-        if stops {
-            tally.note("a chain that we leave where the peer goes on");
+        let room = query.limit(self.udp_size).saturating_sub(ours.octets);
+        if left_out.iter().any(|record| record.octets <= room) {
+            used.push(rules::SIBLING_ROOM);
+        } else if !left_out.is_empty() {
+            used.push(rules::SIBLING_SIZE);
         }
-        tally.equal += 1;
+        if !more.is_empty() {
+            used.push(rules::SIBLING_MORE);
+        }
+        Ok(())
     }
 
     /// The peer's answer as we give it, where we stop following aliases earlier: at the edge of the
@@ -245,9 +314,9 @@ impl Judge<'_> {
     }
 
     /// Differences that no RFC decides, as rules; what they allow is said in the note.
-    fn allowed(&self, query: &Query, ours: &Message, theirs: &Message) -> Option<&'static str> {
+    fn allowed(&self, query: &Query, ours: &Message, theirs: &Message) -> Option<Rule> {
         if self.is_orphan_ds(query) && is_denial(ours) && is_denial(theirs) {
-            return Some("DS at an apex to which the parent zone holds no cut");
+            return Some(rules::ORPHAN_DS);
         }
         let links = |message: &Message| {
             message.answer.iter().filter(|record| record.rtype == rtype::CNAME).count()
@@ -263,7 +332,7 @@ impl Judge<'_> {
             && (links(theirs) == 5 && unsigned(theirs) == 5 && links(ours) > 5)
             && (theirs.rcode() == 0 && theirs.authority.is_empty())
         {
-            return Some("a chain that Knot leaves after five links");
+            return Some(rules::CHAIN_FIVE);
         }
         // RFC 1034, section 4.3.2, follows an alias for every QTYPE but CNAME. NSD 4.6 does not for NSEC3.
         if self.peer == Kind::Nsd
@@ -271,13 +340,13 @@ impl Judge<'_> {
             && (links(ours) > 0 && fewer.is_empty() && links(theirs) < links(ours))
             && (matches!(theirs.rcode(), 0 | 3) && has_soa(theirs))
         {
-            return Some("NSEC3 asked for at an alias, which NSD does not follow");
+            return Some(rules::NSEC3_ALIAS);
         }
         if ours.rcode() != 0 || !ours.authority.is_empty() || links(ours) > MOST_ALIASES {
             return None;
         }
         if goes_round(theirs) && goes_round(ours) && (more.is_empty() || fewer.is_empty()) {
-            return Some("a circle of DNAMEs, followed not equally far");
+            return Some(rules::CIRCLE);
         }
         None
     }
@@ -304,6 +373,23 @@ fn goes_round(message: &Message) -> bool {
     let Some(last) = of_type(rtype::CNAME).next_back().map(target_of) else { return false };
     of_type(rtype::DNAME)
         .any(|used| last.is_at_or_below(&used.owner) && last.lower() != used.owner.lower())
+}
+
+/// ANY: whether ours is one whole RRset of those that the peer gives at the last name.
+fn is_choice_of_set(query: &Query, ours: &Message, theirs: &Message) -> bool {
+    if query.qtype != rtype::ANY || same(&ours.answer, &theirs.answer) {
+        return false;
+    }
+    let is_data = |record: &&Record| record.rtype != rtype::RRSIG;
+    let kind = |record: &Record| (record.owner.lower(), record.rtype);
+    let chosen: BTreeSet<_> = ours.answer.iter().filter(is_data).map(kind).collect();
+    let whole = theirs.answer.iter().filter(|record| chosen.contains(&kind(record)));
+    let mut at_one_name = chosen.iter().map(|(owner, _)| owner).collect::<Vec<_>>();
+    at_one_name.dedup();
+    at_one_name.len() == chosen.len()
+        && !chosen.is_empty()
+        && missing(&ours.answer, &theirs.answer).is_empty()
+        && missing(whole, &ours.answer).is_empty()
 }
 
 /// The records of `from` that `other` has not at all.

@@ -7,11 +7,13 @@
 pub mod ask;
 pub mod configs;
 pub mod contest;
+pub mod data;
 pub mod judge;
 pub mod peers;
 mod proofs;
 pub mod queries;
 pub mod random;
+pub mod rules;
 pub mod sign;
 mod signed;
 pub mod tally;

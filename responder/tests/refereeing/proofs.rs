@@ -1,8 +1,7 @@
 //! Where the peers' proofs of denial and ours may differ in a signed zone (RFC 4035, section 3.1.3;
 //! RFC 5155, section 7.2). Each rule names exactly the records that only one side has.
 
-use std::cmp::Ordering;
-
+use super::data::{ZoneData, order};
 use crate::strict::{Message, Name, Record, missing, rtype};
 
 /// The one NSEC or NSEC3 that, with its RRSIG, this authority section has more than the other: both
@@ -10,7 +9,7 @@ use crate::strict::{Message, Name, Record, missing, rtype};
 pub fn one_more<'a>(
     section: &'a [Record],
     other: &'a [Record],
-    zone: &'a [Record],
+    zone: &ZoneData,
 ) -> Option<&'a Record> {
     if !missing(other, section).is_empty() {
         return None;
@@ -20,7 +19,7 @@ pub fn one_more<'a>(
         more.iter().partition(|record| record.rtype == rtype::RRSIG);
     let ([denial], [signature]) = (&denials[..], &signatures[..]) else { return None };
     let is_proof = is_of_denial(denial) && signs(signature, denial);
-    (is_proof && missing(more, zone).is_empty()).then_some(denial)
+    (is_proof && zone.has(denial) && zone.has(signature)).then_some(denial)
 }
 
 /// QTYPE NSEC, answered from a wildcard whose own NSEC is also the proof that no closer name exists,
@@ -69,11 +68,11 @@ pub fn lacks_provable_encloser(
     (name, qtype): (&Name, u16),
     ours: &Message,
     theirs: &Message,
-    zone: &[Record],
+    zone: &ZoneData,
 ) -> bool {
     let more = missing(&ours.authority, &theirs.authority);
     let opted_out = |owner: &Name| {
-        let mut below = zone.iter().filter(|record| record.owner.is_at_or_below(owner)).peekable();
+        let mut below = zone.below(owner).peekable();
         below.peek().is_some() && below.all(|record| record.rtype != rtype::RRSIG)
     };
     let mut above = match (ours.rcode(), qtype) {
@@ -85,19 +84,18 @@ pub fn lacks_provable_encloser(
         above = encloser.parent();
     }
     above.is_some()
-        && zone.iter().any(|record| record.rtype == rtype::NSEC3 && record.rdata[1] & 1 == 1)
+        && zone.opts_out()
         && missing(&theirs.authority, &ours.authority).is_empty()
-        && more.iter().all(|record| is_of_denial(record))
-        && missing(more, zone).is_empty()
+        && more.iter().all(|record| is_of_denial(record) && zone.has(record))
 }
 
 /// Whether these records are, beside the NS set of a cut, what RFC 4035, section 3.1.4, wants there:
 /// the cut's DS RRset if the zone has one, else its NSEC, else (RFC 5155, section 7.2.7) the NSEC3
 /// that matches it, or the two that prove it opted out. All signed; in an unsigned zone there is
 /// nothing.
-pub fn is_state_of_cut(cut: &Name, records: &[&Record], zone: &[Record]) -> bool {
+pub fn is_state_of_cut(cut: &Name, records: &[&Record], zone: &ZoneData) -> bool {
     let at_cut = |rtype: u16| -> Vec<&Record> {
-        let set = zone.iter().filter(|record| record.owner.lower() == cut.lower());
+        let set = zone.at(cut).iter();
         set.filter(|record| {
             record.rtype == rtype
                 || (record.rtype == rtype::RRSIG && covered_type(record) == Some(rtype))
@@ -115,56 +113,50 @@ pub fn is_state_of_cut(cut: &Name, records: &[&Record], zone: &[Record]) -> bool
     }
     let hashed: Vec<&&Record> =
         records.iter().filter(|record| record.rtype == rtype::NSEC3).collect();
-    let has_chain = zone.iter().any(|record| record.rtype == rtype::NSEC3);
-    (if has_chain { (1..=2).contains(&hashed.len()) } else { records.is_empty() })
+    (if zone.is_hashed() { (1..=2).contains(&hashed.len()) } else { records.is_empty() })
         && records.len() == 2 * hashed.len()
         && hashed.iter().all(|nsec3| records.iter().any(|record| signs(record, nsec3)))
-        && missing(records.iter().copied(), zone).is_empty()
+        && records.iter().all(|record| zone.has(record))
 }
 
 /// Whether these are the signatures of one RRset of the zone, complete: at the name itself, or at the
 /// wildcard that it was made from.
-pub fn is_one_set_of_signatures(records: &[Record], zone: &[Record]) -> bool {
+pub fn is_one_set_of_signatures(records: &[Record], zone: &ZoneData) -> bool {
     let Some(covered) = records.first().and_then(covered_type) else { return false };
-    let whole = zone
-        .iter()
-        .filter(|record| covered_type(record) == Some(covered) && is_source(record, &records[0]));
+    let whole = sources(&records[0], zone).filter(|record| covered_type(record) == Some(covered));
     whole.count() == records.len()
         && records.iter().all(|record| covered_type(record) == Some(covered))
         && are_signatures(records, zone)
 }
 
 /// Whether each of these records is a signature of the zone's.
-pub fn are_signatures(records: &[Record], zone: &[Record]) -> bool {
+pub fn are_signatures(records: &[Record], zone: &ZoneData) -> bool {
     !records.is_empty()
         && records.iter().all(|record| {
-            let mut known = zone.iter().filter(|known| is_source(known, record));
             record.rtype == rtype::RRSIG
-                && known.any(|known| known.canonical == record.canonical && known.ttl == record.ttl)
+                && sources(record, zone)
+                    .any(|known| known.canonical == record.canonical && known.ttl == record.ttl)
         })
 }
 
-/// Whether a signature in an answer may come from this one of the zone: the owner is the same, or the
+/// The zone's signatures from which this one in an answer may come: the owner is the same, or the
 /// wildcard that the labels field tells of (RFC 4034, section 3.1.3).
-fn is_source(known: &Record, record: &Record) -> bool {
+fn sources<'a>(record: &Record, zone: &'a ZoneData) -> impl Iterator<Item = &'a Record> {
     let labels = record.owner.labels().count();
     let signed = usize::from(record.rdata.get(3).copied().unwrap_or_default());
-    let wildcard = || {
-        let rest = record.owner.labels().skip(labels.saturating_sub(signed));
-        Name::from_labels(std::iter::once(&b"*"[..]).chain(rest)).ok()
-    };
-    known.rtype == rtype::RRSIG
-        && (known.owner.lower() == record.owner.lower()
-            || (signed < labels
-                && wildcard().is_some_and(|star| star.lower() == known.owner.lower())))
+    let rest = record.owner.labels().skip(labels.saturating_sub(signed));
+    let wildcard = Name::from_labels(std::iter::once(&b"*"[..]).chain(rest));
+    let wildcard = wildcard.ok().filter(|star| signed < labels && *star != record.owner);
+    let at_wildcard = wildcard.map_or(&[][..], |star| zone.at(&star));
+    let known = zone.at(&record.owner).iter().chain(at_wildcard);
+    known.filter(|known| known.rtype == rtype::RRSIG)
 }
 
 /// Whether an NSEC says that this name does not exist, or is an empty non-terminal.
 pub fn covers(nsec: &Record, name: &Name) -> bool {
     let next = next_of(nsec);
-    let ends = canonical_order(&next, &nsec.owner) != Ordering::Greater; // The chain's last one.
-    canonical_order(&nsec.owner, name) == Ordering::Less
-        && (ends || canonical_order(name, &next) == Ordering::Less)
+    let ends = order(&next) <= order(&nsec.owner); // The chain's last one.
+    order(&nsec.owner) < order(name) && (ends || order(name) < order(&next))
 }
 
 /// Whether this is a signature over the other record's RRset.
@@ -199,14 +191,4 @@ pub fn covered_type(signature: &Record) -> Option<u16> {
 /// The next owner name of an NSEC (RFC 4034, section 4.1.1).
 fn next_of(nsec: &Record) -> Name {
     super::judge::leading_name(&nsec.rdata)
-}
-
-/// The canonical order of names (RFC 4034, section 6.1).
-fn canonical_order(one: &Name, other: &Name) -> Ordering {
-    let labels = |name: &Name| -> Vec<Vec<u8>> {
-        let mut labels: Vec<_> = name.labels().map(<[u8]>::to_ascii_lowercase).collect();
-        labels.reverse();
-        labels
-    };
-    labels(one).cmp(&labels(other))
 }

@@ -24,6 +24,16 @@ pub struct Query {
 pub const TYPES: [u16; 7] =
     [rtype::A, rtype::AAAA, rtype::NS, rtype::DS, rtype::SOA, rtype::TXT, rtype::DNSKEY];
 
+/// The payload sizes that take turns: none is a query without EDNS.
+const SIZES: [Option<u16>; 4] = [None, Some(512), Some(1232), Some(4096)];
+
+/// Types that are asked for now and then: the other ones that zones have, those of DNSSEC, and numbers
+/// that nobody has given a meaning.
+const ODD_TYPES: [u16; 24] = [
+    5, 12, 13, 15, 17, 18, 29, 33, 35, 39, 44, 46, 47, 50, 51, 52, 59, 60, 63, 64, 65, 257, 4321,
+    65_280,
+];
+
 /// What varies from query to query besides the question.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Dress {
@@ -110,11 +120,11 @@ pub fn everything(apex: &Name, records: &[Record], seed: u64, dnssec_ok: bool) -
     }
     asked.sort();
     asked.dedup();
-    let sizes = [None, Some(512), Some(1232), Some(4096)];
+    let sizes = if dnssec_ok { &SIZES[1..] } else { &SIZES[..] };
     let mut queries = Vec::new();
     for (turn, name) in asked.into_iter().enumerate() {
         for (other, &qtype) in types.iter().enumerate() {
-            let size = if dnssec_ok { Some(1232) } else { sizes[(turn + other) % sizes.len()] };
+            let size = sizes[(turn + other) % sizes.len()];
             let dress = Dress { size, dnssec_ok, recursion_desired: random.percent(30) };
             let name =
                 if random.percent(30) { mixed_case(&name, &mut random) } else { name.clone() };
@@ -124,9 +134,18 @@ pub fn everything(apex: &Name, records: &[Record], seed: u64, dnssec_ok: bool) -
     queries
 }
 
+/// What a random draw asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// [`TYPES`], never with DO.
+    Plain,
+    /// Besides these every other type, and DO in half of all queries.
+    Full,
+}
+
 /// A random draw about a zone: names of the zone, names below them and names that do not exist, in
-/// thirds, of [`TYPES`], with and without EDNS of 512 to 4,096 octets, half in mixed case.
-pub fn draw(apex: &Name, names: &[Name], count: usize, seed: u64) -> Vec<Query> {
+/// thirds, with and without EDNS of 512 to 4,096 octets, half in mixed case.
+pub fn draw(apex: &Name, names: &[Name], count: usize, seed: u64, scope: Scope) -> Vec<Query> {
     let mut random = Random::new(seed);
     let queries = (0..count).map(|number| {
         let known = random.choose(names).clone();
@@ -152,8 +171,14 @@ pub fn draw(apex: &Name, names: &[Name], count: usize, seed: u64) -> Vec<Query> 
             _ => Some(512 + random.below(4096 - 512 + 1) as u16),
         };
         let recursion_desired = random.percent(30);
-        let dress = Dress { size, dnssec_ok: false, recursion_desired };
-        Query::new(number, name, *random.choose(&TYPES), dress)
+        let dnssec_ok = scope == Scope::Full && size.is_some() && random.percent(67);
+        let qtype = match scope {
+            Scope::Full if random.percent(3) => rtype::ANY,
+            Scope::Full if random.percent(40) => *random.choose(&ODD_TYPES),
+            _ => *random.choose(&TYPES),
+        };
+        let dress = Dress { size, dnssec_ok, recursion_desired };
+        Query::new(number, name, qtype, dress)
     });
     queries.collect()
 }

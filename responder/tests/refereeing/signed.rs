@@ -1,10 +1,12 @@
 //! The judge's rules for replies with DO about signed zones: where our proofs and a peer's may differ.
 
 use super::{
+    data::ZoneData,
     judge::{Judge, MOST_ALIASES, cut_of, has_soa, is_denial, same, target_of},
     peers::Kind,
     proofs,
     queries::Query,
+    rules::{self, Rule},
 };
 use crate::strict::{Message, Name, Record, missing, rtype};
 
@@ -69,7 +71,7 @@ impl Judge<'_> {
         query: &Query,
         ours: &Message,
         theirs: &Message,
-    ) -> Option<&'static str> {
+    ) -> Option<Rule> {
         let last = last_name(&query.name, ours);
         let zone = self.records_at(&last);
         if !query.dnssec_ok {
@@ -81,12 +83,12 @@ impl Judge<'_> {
                 && at_wildcard
                 && is_denial(ours)
                 && ours.authority.iter().any(is_proof))
-            .then_some("no data at the name of a wildcard, and one NSEC3 too many with NSD");
+            .then_some(rules::WILDCARD_NAME);
         }
         if self.peer == Kind::Nsd
             && proofs::lacks_provable_encloser((&last, query.qtype), ours, theirs, zone)
         {
-            return Some("no such name, or no DS, where opt-out leaves a name without an NSEC3");
+            return Some(rules::OPT_OUT_GAP);
         }
         let more = proofs::one_more(&ours.authority, &theirs.authority, zone)?;
         if more.rtype != rtype::NSEC {
@@ -95,13 +97,13 @@ impl Judge<'_> {
         let asks_nsec = query.qtype == rtype::NSEC;
         match self.peer {
             Kind::Knot if asks_nsec && proofs::expands_itself(&last, ours, more) => {
-                Some("no closer name: the NSEC asked for, again under its own name")
+                Some(rules::NSEC_EXPANDED)
             }
             Kind::Knot if proofs::is_empty_wildcard(&last, ours, more) => {
-                Some("no data at a wildcard that only has names below it")
+                Some(rules::EMPTY_WILDCARD)
             }
             Kind::Nsd if proofs::denies_end_of_dname(&last, ours, more) => {
-                Some("no such name where a DNAME leads")
+                Some(rules::END_OF_DNAME)
             }
             _ => None,
         }
@@ -119,8 +121,8 @@ impl Judge<'_> {
             // A cut's NS set is not signed, the child's at the same name is.
             let passed = [rtype::RRSIG, rtype::NS];
             section.iter().filter(|record| !passed.contains(&record.rtype)).all(|record| {
-                let mut known = self.records_at(&record.owner).iter();
-                known.all(|known| !proofs::signs(known, record) || is_in(section, known))
+                let known = self.records_at(&record.owner).at(&record.owner);
+                known.iter().all(|known| !proofs::signs(known, record) || is_in(section, known))
             })
         };
         let sound = |record: &Record| {
@@ -129,17 +131,19 @@ impl Judge<'_> {
                 || proofs::covered_type(record) == Some(rtype::SOA)
                 || self.signed.iter().any(|zone| proofs::are_signatures(alone, zone))
         };
-        whole(&ours.answer)
-            && whole(&ours.authority)
-            && ours.answer.iter().chain(&ours.authority).all(sound)
-            && (!has_soa(ours) || ours.authority.iter().any(is_proof))
+        self.signed.is_empty()
+            || whole(&ours.answer)
+                && whole(&ours.authority)
+                && ours.answer.iter().chain(&ours.authority).all(sound)
+                && (!has_soa(ours) || ours.authority.iter().any(is_proof))
     }
 
     /// The records of the loaded zone that a name is in; none where zones are not signed.
-    fn records_at(&self, name: &Name) -> &[Record] {
+    pub(super) fn records_at(&self, name: &Name) -> &ZoneData {
+        static UNSIGNED: ZoneData = ZoneData::none();
         let zone = self.zone_of(name);
         let place = self.apexes.iter().position(|apex| Some(apex) == zone);
-        place.and_then(|place| self.signed.get(place)).map_or(&[], Vec::as_slice)
+        place.and_then(|place| self.signed.get(place)).unwrap_or(&UNSIGNED)
     }
 }
 

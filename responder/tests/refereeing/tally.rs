@@ -2,14 +2,20 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use super::{judge::Verdict, rules::Rule};
+
 /// How many examples of a class are kept.
 const EXAMPLES: usize = 5;
 
 /// Counts by class; a difference has examples beside its count.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Replies compared and found right.
+    /// Replies compared and found right: identical, or different by rules.
     pub equal: u64,
+    /// Of these, replies that are identical with a peer's.
+    pub identical: u64,
+    /// Of these, replies that no peer gives so, by the rule that decides.
+    pub rules: BTreeMap<Rule, u64>,
     /// What is worth counting but no fault.
     pub notes: BTreeMap<String, u64>,
     /// Faults: their number and the first few in full.
@@ -31,6 +37,23 @@ impl Tally {
         }
     }
 
+    /// Counts a reply by what came of its comparison.
+    pub fn count(&mut self, verdict: Verdict, example: impl FnOnce() -> String) {
+        match verdict {
+            Verdict::Identical => {
+                self.equal += 1;
+                self.identical += 1;
+            }
+            Verdict::Ruled(used) => {
+                self.equal += 1;
+                for rule in used {
+                    *self.rules.entry(rule).or_default() += 1;
+                }
+            }
+            Verdict::Different(class) => self.differ(class, example),
+        }
+    }
+
     /// How many faults there are.
     pub fn faults(&self) -> u64 {
         self.differences.values().map(|(count, _)| count).sum()
@@ -39,6 +62,10 @@ impl Tally {
     /// Takes over what another tally counted.
     pub fn merge(&mut self, other: Self) {
         self.equal += other.equal;
+        self.identical += other.identical;
+        for (rule, count) in other.rules {
+            *self.rules.entry(rule).or_default() += count;
+        }
         for (class, count) in other.notes {
             *self.notes.entry(class).or_default() += count;
         }
@@ -53,7 +80,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{} equal, {} different", self.equal, self.faults())?;
+        let Self { equal, identical, .. } = self;
+        writeln!(out, "{equal} right ({identical} identical), {} different", self.faults())?;
+        for (rule, count) in &self.rules {
+            writeln!(out, "  by rule: {}: {count}", rule.class)?;
+        }
         for (class, count) in &self.notes {
             writeln!(out, "  note: {class}: {count}")?;
         }

@@ -15,7 +15,7 @@ use crate::{
         ask,
         contest::Side,
         peers::Zone,
-        queries::{self, Query},
+        queries::{self, Query, Scope},
     },
     strict::{Name, Record},
 };
@@ -52,5 +52,5 @@ pub fn questions(args: &Args, zone: &Zone, peer: &Side<'_>) -> anyhow::Result<Ve
     let records: Vec<Record> = peer.reach(|address| ask::transfer(address, &zone.apex))?;
     let names = queries::names(&zone.apex, &records);
     println!("{} records, {} names, {} queries", records.len(), names.len(), args.count);
-    Ok(queries::draw(&zone.apex, &names, args.count, args.seed))
+    Ok(queries::draw(&zone.apex, &names, args.count, args.seed, Scope::Plain))
 }

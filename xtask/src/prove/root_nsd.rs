@@ -10,7 +10,7 @@ use crate::{
     net::Pair,
     refereeing::{
         ask::{self, Pace},
-        contest::Contest,
+        contest::{Contest, Opponent},
         judge::Judge,
         peers::Kind,
         tally::Tally,
@@ -50,10 +50,16 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     println!("ours: {} lost, {} sent again", our_replies.lost(), our_replies.resent);
 
     let apexes = [zones[0].apex.clone()];
-    let judge =
-        Judge { peer: Kind::Nsd, apexes: &apexes, signed: &[], udp_size: servers::UDP_SIZE };
-    let contest = Contest { ours, theirs, judge };
-    let tally = contest.judge_all(&queries, &our_replies.replies, &their_replies.replies)?;
+    let judge = Judge {
+        peer: Kind::Nsd,
+        apexes: &apexes,
+        signed: &[],
+        unread: &[],
+        udp_size: servers::UDP_SIZE,
+    };
+    let contest = Contest { ours, theirs: vec![Opponent { side: theirs, judge }] };
+    let lost = their_replies.lost();
+    let tally = contest.judge_all(&queries, &our_replies.replies, &[their_replies.replies])?;
     println!("{tally}");
 
     let sent = queries.len() as u64 + our_replies.resent;
@@ -61,7 +67,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let share = (answered(&xdp) + answered(&tc)) as f64 / sent as f64;
     let holds = tally.faults() == 0
         && our_replies.lost() == 0
-        && their_replies.lost() == 0
+        && lost == 0
         && tally.equal == queries.len() as u64
         && share >= LEAST_SHARE;
     let figures = json!({
@@ -70,8 +76,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
         "different": tally.faults(),
         "differences": by_class(&tally),
         "examples": examples(&tally),
+        "rules": rules(&tally),
         "notes": tally.notes,
-        "lost": { "ours": our_replies.lost(), "nsd": their_replies.lost() },
+        "lost": { "ours": our_replies.lost(), "nsd": lost },
         "sent again": { "ours": our_replies.resent, "nsd": their_replies.resent },
         "kernel": {
             "share": share,
@@ -83,11 +90,16 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     Ok(Outcome { holds, figures })
 }
 
-fn by_class(tally: &Tally) -> BTreeMap<&str, u64> {
+/// The rules that were needed, with the number of replies.
+pub(super) fn rules(tally: &Tally) -> BTreeMap<&str, u64> {
+    tally.rules.iter().map(|(rule, count)| (rule.class, *count)).collect()
+}
+
+pub(super) fn by_class(tally: &Tally) -> BTreeMap<&str, u64> {
     tally.differences.iter().map(|(class, (count, _))| (class.as_str(), *count)).collect()
 }
 
-fn examples(tally: &Tally) -> Value {
+pub(super) fn examples(tally: &Tally) -> Value {
     tally
         .differences
         .iter()

@@ -1,0 +1,81 @@
+//! A zone's records, found by owner: what the judge looks up for each reply.
+
+use std::collections::BTreeMap;
+
+use crate::strict::{Name, Record, rtype};
+
+/// The records of one zone; none of an unsigned zone that no rule asks for.
+#[derive(Debug, Default)]
+pub struct ZoneData {
+    /// In canonical order (RFC 4034, section 6.1), so that what is below a name follows it.
+    owners: BTreeMap<Vec<Vec<u8>>, Vec<Record>>,
+    hashed: bool,
+    opts_out: bool,
+}
+
+impl ZoneData {
+    /// No records.
+    pub const fn none() -> Self {
+        Self { owners: BTreeMap::new(), hashed: false, opts_out: false }
+    }
+
+    /// The records with this owner.
+    pub fn at(&self, owner: &Name) -> &[Record] {
+        self.owners.get(&order(owner)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The records at and below this name.
+    pub fn below(&self, name: &Name) -> impl Iterator<Item = &Record> {
+        let from = order(name);
+        let range = self.owners.range(from.clone()..);
+        range.take_while(move |(owner, _)| owner.starts_with(&from)).flat_map(|(_, all)| all)
+    }
+
+    /// Whether this very record is one of the zone's.
+    pub fn has(&self, record: &Record) -> bool {
+        self.at(&record.owner).iter().any(|known| known.key() == record.key())
+    }
+
+    /// Whether the zone denies by NSEC3 (RFC 5155).
+    pub fn is_hashed(&self) -> bool {
+        self.hashed
+    }
+
+    /// Whether an NSEC3 of it opts out (RFC 5155, section 6).
+    pub fn opts_out(&self) -> bool {
+        self.opts_out
+    }
+
+    /// Whether the name is, or is below, the hashed owner of an NSEC3.
+    pub fn is_hashed_owner(&self, name: &Name) -> bool {
+        let mut above = self.hashed.then(|| name.clone());
+        while let Some(owner) = above {
+            if self.at(&owner).iter().any(|record| record.rtype == rtype::NSEC3) {
+                return true;
+            }
+            above = owner.parent();
+        }
+        false
+    }
+}
+
+impl FromIterator<Record> for ZoneData {
+    fn from_iter<T: IntoIterator<Item = Record>>(records: T) -> Self {
+        let mut data = Self::none();
+        for record in records {
+            if record.rtype == rtype::NSEC3 {
+                data.hashed = true;
+                data.opts_out |= record.rdata[1] & 1 == 1;
+            }
+            data.owners.entry(order(&record.owner)).or_default().push(record);
+        }
+        data
+    }
+}
+
+/// A name's labels in lower case from the right: the canonical order of names.
+pub fn order(name: &Name) -> Vec<Vec<u8>> {
+    let mut labels: Vec<_> = name.labels().map(<[u8]>::to_ascii_lowercase).collect();
+    labels.reverse();
+    labels
+}
