@@ -181,7 +181,7 @@ impl Compiler<'_, '_, '_> {
         }
         for reference in references.iter().filter(|_| tree_node.cut) {
             kind |= match (reference.role, reference.rtype) {
-                (role::RRSET, rtype::DS) => node::HAS_DS,
+                (role::RRSET, rtype::DS) if self.vouches(tree_node) => node::HAS_DS,
                 (role::GLUE, _) => node::HAS_GLUE,
                 (role::ADDITIONAL, _) => node::HAS_MORE,
                 _ => 0,
@@ -289,8 +289,19 @@ impl Compiler<'_, '_, '_> {
         {
             references.push(Reference { role: role::ANY, rtype: 0, target: Target::As(kind) });
         }
-        references.sort_by_key(|reference| (reference.role, reference.rtype));
+        // A DS that no referral shows stands where none looks for it.
+        let silent = tree_node.cut && !self.vouches(tree_node);
+        references.sort_by_key(|reference| {
+            (silent && reference.rtype == rtype::DS, reference.role, reference.rtype)
+        });
         Ok(references)
+    }
+
+    /// Whether a referral shows the cut's DS set: in a signed zone (RFC 4035, section 3.1.4). In any other
+    /// it proves nothing, and is only there for whoever asks for it.
+    fn vouches(&self, tree_node: &TreeNode<'_>) -> bool {
+        let mut sets = tree_node.rrsets.iter().filter(|set| set.rtype == rtype::DS);
+        self.chain.is_some() || sets.any(|set| !set.signatures.is_empty())
     }
 
     /// Finds each node's own record of the chain.
