@@ -3,36 +3,38 @@
 use responder::strict;
 mod refereeing;
 
-use std::{
-    net::{SocketAddr, TcpListener, UdpSocket},
-    path::Path,
-    sync::atomic::{AtomicU16, Ordering},
-};
+use std::path::Path;
 
 use strict::rtype;
 
 use refereeing::{
     ask::{self, Pace},
-    contest::{Contest, Opponent, Side},
+    contest::{Contest, Opponent},
     data::ZoneData,
     judge::Judge,
-    peers::{Kind, Peer, Plan, Zone},
+    local::{self, UDP_SIZE},
+    peers::{Kind, Zone},
     queries::{self, Dress, Query},
     sign::{Denial, sign},
     tally::Tally,
 };
 
-/// `limits.udp-size` of every side.
-const UDP_SIZE: u16 = 1232;
-
 #[test]
 fn sample_zones_are_answered_as_nsd_answers_them() {
-    assert_equal(Kind::Nsd, &compare(Kind::Nsd, &sample_zones(), false));
+    assert_equal(Kind::Nsd, &compare(Kind::Nsd, &local::sample_zones(), false));
 }
 
 #[test]
 fn sample_zones_are_answered_as_knot_answers_them() {
-    assert_equal(Kind::Knot, &compare(Kind::Knot, &sample_zones(), false));
+    assert_equal(Kind::Knot, &compare(Kind::Knot, &local::sample_zones(), false));
+}
+
+#[test]
+fn rfc4035_with_do_an_unsigned_zone_is_answered_as_the_peers_answer_it() {
+    // Section 3.1.4 has DS in the referrals of signed zones only.
+    for peer in [Kind::Nsd, Kind::Knot] {
+        assert_equal(peer, &compare(peer, &local::sample_zones(), true));
+    }
 }
 
 #[test]
@@ -49,7 +51,7 @@ fn the_judge_notices_what_differs() {
     right.extend(opt);
     let apexes = [strict::Name::from_text("example.").expect("a name")];
     let judge =
-        Judge { peer: Kind::Nsd, apexes: &apexes, signed: &[], unread: &[], udp_size: UDP_SIZE };
+        Judge { peer: Kind::Nsd, apexes: &apexes, data: &[], unread: &[], udp_size: UDP_SIZE };
     let theirs = strict::Message::parse(&right).expect("well formed");
     let faults = |reply: &[u8]| {
         let mut tally = Tally::default();
@@ -99,19 +101,11 @@ fn compare_signed(denial: Denial) {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let signed =
         |zone: &Zone| sign(zone, denial, folder.path()).unwrap_or_else(|error| panic!("{error}"));
-    // kzonesign writes LOC and URI as text, which our reader takes in the form of RFC 3597 only.
-    let unreadable = |zone: &Zone| zone.apex.to_string() == "rare.example.";
     let zones: Vec<Zone> =
-        sample_zones().iter().filter(|zone| !unreadable(zone)).map(signed).collect();
+        local::sample_zones().iter().filter(|zone| zone.is_signable()).map(signed).collect();
     let knot = compare(Kind::Knot, &zones, true);
-    // NSD 4.6 cannot read names with every octet as kzonesign writes them, and falls while it hashes
-    // the names of 255 octets in the zone `d.`, below which no wildcard fits.
-    let readable = |zone: &Zone| match zone.apex.to_string().as_str() {
-        "octets.example." => false,
-        "d." => denial == Denial::Nsec,
-        _ => true,
-    };
-    let readable: Vec<Zone> = zones.into_iter().filter(readable).collect();
+    let readable: Vec<Zone> =
+        zones.into_iter().filter(|zone| !zone.is_beyond_nsd(denial)).collect();
     let nsd = compare(Kind::Nsd, &readable, true);
     assert_equal(Kind::Knot, &knot);
     assert_equal(Kind::Nsd, &nsd);
@@ -120,20 +114,8 @@ fn compare_signed(denial: Denial) {
 /// Asks both sides everything about every zone.
 fn compare(theirs: Kind, zones: &[Zone], dnssec_ok: bool) -> Tally {
     let folder = tempfile::tempdir().expect("a scratch folder");
-    let start = |kind: Kind| {
-        let plan = Plan {
-            kind,
-            program: (kind == Kind::Responder).then(|| Path::new(env!("CARGO_BIN_EXE_responder"))),
-            address: free_address(),
-            zones,
-            udp_size: UDP_SIZE,
-            workers: 1,
-            folder: &folder.path().join(kind.program()),
-            wrap: &[],
-            within: &|work| work(),
-        };
-        Peer::start(&plan).unwrap_or_else(|error| panic!("{error}"))
-    };
+    let program = Path::new(env!("CARGO_BIN_EXE_responder"));
+    let start = |kind: Kind| local::start(kind, program, zones, folder.path(), None);
     let theirs = start(theirs);
     let ours = start(Kind::Responder);
     let apexes: Vec<_> = zones.iter().map(|zone| zone.apex.clone()).collect();
@@ -141,14 +123,9 @@ fn compare(theirs: Kind, zones: &[Zone], dnssec_ok: bool) -> Tally {
     let records: Vec<_> = apexes.iter().map(transfer).collect();
     let data: Vec<ZoneData> =
         records.iter().map(|records| records.iter().cloned().collect()).collect();
-    let judge = Judge {
-        peer: theirs.kind,
-        apexes: &apexes,
-        signed: if dnssec_ok { &data } else { &[] },
-        unread: &[],
-        udp_size: UDP_SIZE,
-    };
-    let side = |address| Side { address, within: &|work| work() };
+    let judge =
+        Judge { peer: theirs.kind, apexes: &apexes, data: &data, unread: &[], udp_size: UDP_SIZE };
+    let side = local::side;
     let opponent = Opponent { side: side(theirs.address), judge };
     let contest = Contest { ours: side(ours.address), theirs: vec![opponent] };
     let mut all = Tally::default();
@@ -166,31 +143,10 @@ fn assert_equal(peer: Kind, tally: &Tally) {
     assert_eq!(tally.faults(), 0, "differences from {}:\n{tally}", peer.program());
 }
 
-/// The zones of `zones/`.
-fn sample_zones() -> Vec<Zone> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zones");
-    let folder = folder.canonicalize().expect("the folder zones/");
-    Zone::all_in(&folder).expect("zone files")
-}
-
-/// An address whose port was free a moment ago, over UDP and TCP: one that the kernel does not give to
-/// the connections of tests that run at the same time (it begins at 32,768).
-fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = std::process::id() as u16;
-    loop {
-        let step = start.wrapping_mul(64).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        let address = SocketAddr::from(([127, 0, 0, 1], 20_000 + step % 12_000));
-        if UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
-}
-
 #[test]
 fn sample_zones_can_be_signed_in_every_way() {
     let folder = tempfile::tempdir().expect("a scratch folder");
-    for zone in sample_zones() {
+    for zone in local::sample_zones() {
         for (denial, flags) in [
             (Denial::Nsec, None),
             (Denial::Nsec3, Some("1 0 0")),

@@ -1,17 +1,24 @@
 //! The servers' configurations: minimal responses, no rate limiting, transfers to anybody.
 
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, io, path::Path};
 
-use super::peers::{Kind, Plan, Zone};
+use super::{
+    peers::{Kind, Plan, Zone},
+    resolver,
+};
 
 /// The configuration file of a server.
-pub fn text(plan: &Plan<'_>) -> String {
-    match plan.kind {
+///
+/// # Errors
+/// When a resolver has nobody to ask, or a zone has no key for it to trust.
+pub fn text(plan: &Plan<'_>) -> io::Result<String> {
+    Ok(match plan.kind {
         Kind::Nsd => nsd(plan),
         Kind::Knot => knot(plan),
         Kind::Bind => bind(plan),
+        Kind::Unbound => unbound(plan)?,
         Kind::Responder => responder(plan, "off", &[]),
-    }
+    })
 }
 
 /// Our own configuration with the given `xdp.mode` and interfaces.
@@ -90,4 +97,34 @@ fn bind(plan: &Plan<'_>) -> String {
         );
     }
     text
+}
+
+/// Every question goes to the server, and every answer is proved from what the server says.
+fn unbound(plan: &Plan<'_>) -> io::Result<String> {
+    let upstream = plan.upstream.ok_or_else(|| io::Error::other("a resolver without upstream"))?;
+    let (ip, port, folder) = (plan.address.ip(), plan.address.port(), plan.folder.display());
+    let mut text = format!(
+        "server:\n  interface: {ip}\n  port: {port}\n  do-daemonize: no\n  username: \"\"\n  \
+         chroot: \"\"\n  directory: \"{folder}\"\n  pidfile: \"\"\n  use-syslog: no\n  \
+         logfile: \"\"\n  verbosity: 1\n  log-servfail: yes\n  val-log-level: 2\n  \
+         num-threads: {}\n  do-ip6: no\n  do-not-query-localhost: no\n  \
+         access-control: 0.0.0.0/0 allow\n  module-config: \"validator iterator\"\n  \
+         aggressive-nsec: no\n  harden-below-nxdomain: no\n  qname-minimisation: no\n  \
+         target-fetch-policy: \"0 0 0 0 0\"\n  edns-buffer-size: {}\n  val-clean-additional: no\n",
+        plan.workers, plan.udp_size
+    );
+    if let Some(date) = upstream.date {
+        let _ = writeln!(text, "  val-override-date: \"{date}\"");
+    }
+    for zone in plan.zones {
+        for anchor in resolver::anchors(zone)? {
+            let _ = writeln!(text, "  trust-anchor: \"{anchor}\"");
+        }
+    }
+    text += "remote-control:\n  control-enable: no\n";
+    for Zone { apex, .. } in plan.zones {
+        let (ip, port) = (upstream.address.ip(), upstream.address.port());
+        let _ = write!(text, "stub-zone:\n  name: \"{apex}\"\n  stub-addr: {ip}@{port}\n");
+    }
+    Ok(text)
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use crate::strict::{Name, Record, rtype};
 
-/// The records of one zone; none of an unsigned zone that no rule asks for.
+/// The records of one zone.
 #[derive(Debug, Default)]
 pub struct ZoneData {
     /// In canonical order (RFC 4034, section 6.1), so that what is below a name follows it.
     owners: BTreeMap<Vec<Vec<u8>>, Vec<Record>>,
+    signed: bool,
     hashed: bool,
     opts_out: bool,
 }
@@ -16,7 +17,7 @@ pub struct ZoneData {
 impl ZoneData {
     /// No records.
     pub const fn none() -> Self {
-        Self { owners: BTreeMap::new(), hashed: false, opts_out: false }
+        Self { owners: BTreeMap::new(), signed: false, hashed: false, opts_out: false }
     }
 
     /// The records with this owner.
@@ -36,6 +37,27 @@ impl ZoneData {
         self.at(&record.owner).iter().any(|known| known.key() == record.key())
     }
 
+    /// The records that answer for a name: its own, or those of the wildcard that stands in for it.
+    pub fn source_of(&self, name: &Name) -> &[Record] {
+        let mut above = Some(name.clone());
+        while let Some(encloser) = above {
+            if self.below(&encloser).next().is_some() {
+                if encloser == *name {
+                    return self.at(name);
+                }
+                let labels = std::iter::once(&b"*"[..]).chain(encloser.labels());
+                return Name::from_labels(labels).map_or(&[], |star| self.at(&star));
+            }
+            above = encloser.parent();
+        }
+        &[]
+    }
+
+    /// Whether there is a signature in the zone.
+    pub fn is_signed(&self) -> bool {
+        self.signed
+    }
+
     /// Whether the zone denies by NSEC3 (RFC 5155).
     pub fn is_hashed(&self) -> bool {
         self.hashed
@@ -44,6 +66,12 @@ impl ZoneData {
     /// Whether an NSEC3 of it opts out (RFC 5155, section 6).
     pub fn opts_out(&self) -> bool {
         self.opts_out
+    }
+
+    /// Whether all that there is at and below the name is unsigned: an opt-out chain leaves it out.
+    pub fn is_opted_out(&self, name: &Name) -> bool {
+        let mut below = self.below(name).peekable();
+        self.opts_out && below.peek().is_some() && below.all(|one| one.rtype != rtype::RRSIG)
     }
 
     /// Whether the name is, or is below, the hashed owner of an NSEC3.
@@ -63,6 +91,7 @@ impl FromIterator<Record> for ZoneData {
     fn from_iter<T: IntoIterator<Item = Record>>(records: T) -> Self {
         let mut data = Self::none();
         for record in records {
+            data.signed |= record.rtype == rtype::RRSIG;
             if record.rtype == rtype::NSEC3 {
                 data.hashed = true;
                 data.opts_out |= record.rdata[1] & 1 == 1;

@@ -103,7 +103,7 @@ pub fn everything(apex: &Name, records: &[Record], seed: u64, dnssec_ok: bool) -
     let mut random = Random::new(seed);
     let mut types: BTreeSet<u16> = records.iter().map(|record| record.rtype).collect();
     types.extend(TYPES);
-    types.extend([rtype::CNAME, rtype::DNAME, 4321]);
+    types.extend([rtype::CNAME, rtype::DNAME, rtype::ANY, 4321]);
     let owners = names(apex, records);
     let mut asked = owners.clone();
     for owner in &owners {

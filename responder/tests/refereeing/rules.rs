@@ -28,14 +28,16 @@ macro_rules! rules {
 rules! {
     ANY: "ANY, answered with more by the peer",
         "one RRset of those at the name, with its signatures", "RFC 8482, sections 4.1 and 4.3";
+    ANY_OTHER: "ANY, answered with another RRset by the peer",
+        "one RRset of those at the name, with its signatures", "RFC 8482, sections 4.1 and 4.3";
     RRSIG: "RRSIG asked for: another RRset's",
         "the signatures of one RRset", "RFC 8482, sections 4.1 and 7";
     APEX_NS: "positive, and the peer adds the zone's NS set",
         "answer only", "RFC 1034, section 4.3.2, asks for none";
     MORE_DATA: "positive, and the peer adds addresses",
         "answer only, but for an apex NS set", "RFC 2181, section 5.2; RFC 1035, section 6.3: may";
-    PRIMING: "an apex NS set, and the peer adds other addresses",
-        "the addresses of its servers in the zone", "RFC 9609, section 4.2";
+    PRIMING: "an apex NS set, and the peer adds addresses that ours leaves out",
+        "the addresses of its servers in the zone, if they all fit", "RFC 9609, section 4.2";
     SIBLING_ROOM: "sibling glue left out though a record of it fits",
         "sibling glue whole or not at all", "RFC 9471, section 3.2: may be left out";
     SIBLING_SIZE: "sibling glue left out for its size",
@@ -55,6 +57,9 @@ rules! {
         "the alias and what it leads to", "RFC 1034, section 4.3.2";
     WILDCARD_NAME: "no data at the name of a wildcard, and one NSEC3 too many with NSD",
         "the NSEC3 that matches it", "RFC 5155, section 7.2.3";
+    NAMED_LIKE_WILDCARD: "a name that begins with * and is made from a wildcard, without proof with Knot",
+        "no closer name exists, and for no data the wildcard and its encloser",
+        "RFC 5155, sections 7.2.5 and 7.2.6";
     OPT_OUT_GAP: "no such name, or no DS, where opt-out leaves a name without an NSEC3",
         "the closest provable encloser and what covers the next closer name",
         "RFC 5155, sections 7.2.1, 7.2.2 and 7.2.4";

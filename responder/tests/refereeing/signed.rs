@@ -1,5 +1,7 @@
 //! The judge's rules for replies with DO about signed zones: where our proofs and a peer's may differ.
 
+use std::collections::BTreeSet;
+
 use super::{
     data::ZoneData,
     judge::{Judge, MOST_ALIASES, cut_of, has_soa, is_denial, same, target_of},
@@ -65,6 +67,22 @@ impl Judge<'_> {
             && proofs::are_signatures(&their_choice, zone)
     }
 
+    /// ANY: whether ours, after the aliases, is one whole RRset of those that the zone has for the name.
+    pub(super) fn is_other_choice_of_set(&self, query: &Query, ours: &Message) -> bool {
+        let last = last_name(&query.name, ours);
+        let at_end =
+            |record: &&Record| record.rtype != rtype::RRSIG && record.owner.lower() == last.lower();
+        let chosen: Vec<&Record> = ours.answer.iter().filter(at_end).collect();
+        let Some(first) = chosen.first() else { return false };
+        let data = |record: &Record| (record.rtype, record.ttl, record.canonical.clone());
+        let zone = self.records_at(&last).source_of(&last).iter();
+        let whole: BTreeSet<_> =
+            zone.filter(|known| known.rtype == first.rtype).map(data).collect();
+        query.qtype == rtype::ANY
+            && whole == chosen.into_iter().map(data).collect()
+            && (!query.dnssec_ok || self.is_signed_throughout(ours))
+    }
+
     /// A proof that only one side gives, where RFC 4035, section 3.1.3, or RFC 5155 is on our side.
     pub(super) fn differs_by_proof(
         &self,
@@ -89,6 +107,9 @@ impl Judge<'_> {
             && proofs::lacks_provable_encloser((&last, query.qtype), ours, theirs, zone)
         {
             return Some(rules::OPT_OUT_GAP);
+        }
+        if self.peer == Kind::Knot && proofs::is_named_like_wildcard(&last, ours, theirs, zone) {
+            return Some(rules::NAMED_LIKE_WILDCARD);
         }
         let more = proofs::one_more(&ours.authority, &theirs.authority, zone)?;
         if more.rtype != rtype::NSEC {
@@ -129,21 +150,21 @@ impl Judge<'_> {
             let alone = std::slice::from_ref(record);
             record.rtype != rtype::RRSIG
                 || proofs::covered_type(record) == Some(rtype::SOA)
-                || self.signed.iter().any(|zone| proofs::are_signatures(alone, zone))
+                || self.data.iter().any(|zone| proofs::are_signatures(alone, zone))
         };
-        self.signed.is_empty()
+        !self.data.iter().any(ZoneData::is_signed)
             || whole(&ours.answer)
                 && whole(&ours.authority)
                 && ours.answer.iter().chain(&ours.authority).all(sound)
                 && (!has_soa(ours) || ours.authority.iter().any(is_proof))
     }
 
-    /// The records of the loaded zone that a name is in; none where zones are not signed.
+    /// The records of the loaded zone that a name is in.
     pub(super) fn records_at(&self, name: &Name) -> &ZoneData {
-        static UNSIGNED: ZoneData = ZoneData::none();
+        static NONE: ZoneData = ZoneData::none();
         let zone = self.zone_of(name);
         let place = self.apexes.iter().position(|apex| Some(apex) == zone);
-        place.and_then(|place| self.signed.get(place)).unwrap_or(&UNSIGNED)
+        place.and_then(|place| self.data.get(place)).unwrap_or(&NONE)
     }
 }
 
@@ -152,7 +173,7 @@ fn is_proof(record: &Record) -> bool {
 }
 
 /// The name at the end of a reply's aliases; a circle of them ends anywhere.
-fn last_name(first: &Name, message: &Message) -> Name {
+pub(super) fn last_name(first: &Name, message: &Message) -> Name {
     let mut name = first.clone();
     for _ in 0..MOST_ALIASES {
         let lower = name.lower();

@@ -16,6 +16,8 @@ pub struct Tally {
     pub identical: u64,
     /// Of these, replies that no peer gives so, by the rule that decides.
     pub rules: BTreeMap<Rule, u64>,
+    /// One such reply for each rule.
+    pub examples: BTreeMap<Rule, String>,
     /// What is worth counting but no fault.
     pub notes: BTreeMap<String, u64>,
     /// Faults: their number and the first few in full.
@@ -46,8 +48,11 @@ impl Tally {
             }
             Verdict::Ruled(used) => {
                 self.equal += 1;
-                for rule in used {
-                    *self.rules.entry(rule).or_default() += 1;
+                for rule in &used {
+                    *self.rules.entry(*rule).or_default() += 1;
+                }
+                if let Some(rule) = used.iter().find(|rule| !self.examples.contains_key(rule)) {
+                    self.examples.insert(*rule, example());
                 }
             }
             Verdict::Different(class) => self.differ(class, example),
@@ -65,6 +70,9 @@ impl Tally {
         self.identical += other.identical;
         for (rule, count) in other.rules {
             *self.rules.entry(rule).or_default() += count;
+        }
+        for (rule, example) in other.examples {
+            self.examples.entry(rule).or_insert(example);
         }
         for (class, count) in other.notes {
             *self.notes.entry(class).or_default() += count;

@@ -77,6 +77,7 @@ pub fn start_peer(
         folder: &folder.join(kind.program()),
         wrap: &wrap,
         within: &from_client(pair),
+        upstream: None,
     };
     Ok(Peer::start(&plan)?)
 }
@@ -104,6 +105,7 @@ pub fn start_ours(
         folder: &folder,
         wrap: &[],
         within: &from_client(pair),
+        upstream: None,
     };
     let interfaces: &[&str] = if mode == "off" { &[] } else { &[SERVER_INTERFACE] };
     let config = folder.join("responder.toml");

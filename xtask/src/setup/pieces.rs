@@ -105,6 +105,7 @@ pub fn all() -> Vec<Piece> {
         piece("NSD", Test, || program("nsd"), Packages(&["nsd"])),
         piece("Knot DNS", Test, || program("knotd"), Packages(&["knot"])),
         piece("BIND", Test, || program("named"), Packages(&["bind9"])),
+        piece("Unbound", Test, || program("unbound"), Packages(&["unbound"])), // validates our replies
         piece("kdig", Test, || program("kdig"), Packages(&["knot-dnsutils"])),
         piece("kzonesign", Test, || program("kzonesign"), Packages(&["knot-dnssecutils"])),
         piece("kxdpgun", Test, || program("kxdpgun"), Packages(&["knot-dnsutils"])),
