@@ -19,6 +19,8 @@ use crate::{
     strict::Name,
 };
 
+/// Queries in the generator's file, unless `--count` says otherwise.
+const QUERIES: usize = 200_000;
 /// Delegations in the zone.
 const NAMES: usize = 10_000;
 /// Our rate must be this share of the reflector's.
@@ -117,7 +119,7 @@ impl<'a> Load<'a> {
             apex: "lac.".into(),
             out: file.clone(),
             queries: Some(queries.clone()),
-            count: args.count,
+            count: args.count.unwrap_or(QUERIES),
         })?;
         let apex = Name::from_text("lac.")?;
         Ok(Self { args, folder, zones: [Zone { apex, file }], queries })

@@ -3,6 +3,7 @@
 
 mod fuzz;
 mod load;
+mod million;
 mod off_equal;
 mod root;
 mod root_nsd;
@@ -32,9 +33,9 @@ pub struct Args {
     /// The signed root zone to ask about (may be gzipped) [default: the one beside the repository]
     #[arg(long, value_name = "FILE")]
     pub zone: Option<PathBuf>,
-    /// How many queries
-    #[arg(long, default_value_t = 200_000)]
-    pub count: usize,
+    /// How many queries [default: 1,000,000 for million, 200,000 for the others]
+    #[arg(long)]
+    pub count: Option<usize>,
     /// How many packets `fuzz` makes
     #[arg(long, default_value_t = 20_000_000)]
     pub packets: u64,
@@ -56,6 +57,16 @@ pub struct Args {
     /// Queues on each side of the pair, and threads of the generator, in the loads
     #[arg(long, default_value_t = 2)]
     pub queues: usize,
+}
+
+impl Args {
+    /// Where the figures of a check go.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            root.join("target/prove").join(format!("{name}.json"))
+        })
+    }
 }
 
 /// What a check found.
@@ -87,6 +98,12 @@ const CHECKS: &[Check] = &[
         name: "fuzz",
         claim: "mutated packets: the kernel's verdicts, octets and counters are the host engine's",
         run: fuzz::run,
+    },
+    Check {
+        name: "million",
+        claim: "a million replies about signed zones are NSD's or Knot's or in the table of our rules, \
+                all from the kernel",
+        run: million::run,
     },
     Check {
         name: "load-10k",
@@ -122,10 +139,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         "at": SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
         "figures": outcome.figures,
     });
-    let file = args.out.clone().unwrap_or_else(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        root.join("target/prove").join(format!("{name}.json"))
-    });
+    let file = args.file(name);
     let context = || file.display().to_string();
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).with_context(context)?;

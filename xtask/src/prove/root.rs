@@ -20,6 +20,8 @@ use crate::{
     strict::{Name, Record},
 };
 
+/// Queries, unless `--count` says otherwise.
+const QUERIES: usize = 200_000;
 const FILE: &str = "zones/root-signed-2020101902.zone.gz";
 
 /// Unpacks the zone into `folder`: the file named, else the one in `$RESPONDER_SHARED`, else the one
@@ -51,6 +53,7 @@ pub fn unpack(args: &Args, folder: &Path) -> anyhow::Result<Zone> {
 pub fn questions(args: &Args, zone: &Zone, peer: &Side<'_>) -> anyhow::Result<Vec<Query>> {
     let records: Vec<Record> = peer.reach(|address| ask::transfer(address, &zone.apex))?;
     let names = queries::names(&zone.apex, &records);
-    println!("{} records, {} names, {} queries", records.len(), names.len(), args.count);
-    Ok(queries::draw(&zone.apex, &names, args.count, args.seed, Scope::Plain))
+    let count = args.count.unwrap_or(QUERIES);
+    println!("{} records, {} names, {} queries", records.len(), names.len(), count);
+    Ok(queries::draw(&zone.apex, &names, count, args.seed, Scope::Plain))
 }

@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let judge = Judge {
         peer: Kind::Nsd,
         apexes: &apexes,
-        signed: &[],
+        data: &[],
         unread: &[],
         udp_size: servers::UDP_SIZE,
     };
