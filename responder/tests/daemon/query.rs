@@ -36,7 +36,7 @@ fn a_referral_as_dig_prints_it() {
     assert_eq!(
         ask(&node(), &["WWW.sub.a.example.", "AAAA", "--dnssec", "--nsid"]),
         ";; ->>HEADER<<- opcode: QUERY, status: NOERROR
-;; flags: qr; QUERY: 1, ANSWER: 0, AUTHORITY: 2, ADDITIONAL: 2
+;; flags: qr; QUERY: 1, ANSWER: 0, AUTHORITY: 1, ADDITIONAL: 2
 
 ;; OPT PSEUDOSECTION:
 ; EDNS: version: 0, flags: do; udp: 1232
@@ -46,16 +46,22 @@ fn a_referral_as_dig_prints_it() {
 
 ;; AUTHORITY SECTION:
 sub.a.example.\t\t3600\tIN\tNS\tns1.sub.a.example.
-sub.a.example.\t\t3600\tIN\tDS\t12345 13 2 \
-0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF
 
 ;; ADDITIONAL SECTION:
 ns1.sub.a.example.\t3600\tIN\tA\t192.0.2.9
 
 ;; SERVER: the engine of this process (UDP)
-;; MSG SIZE  rcvd: 141
+;; MSG SIZE  rcvd: 93
 "
     );
+}
+
+#[test]
+fn a_ds_as_dig_prints_it() {
+    let answer = ask(&node(), &["sub.a.example.", "DS"]);
+    let line = "\nsub.a.example.\t\t3600\tIN\tDS\t12345 13 2 \
+0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF\n";
+    assert!(answer.contains(line), "{answer}");
 }
 
 #[test]
