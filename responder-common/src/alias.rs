@@ -4,9 +4,9 @@
 
 use crate::{
     bounds,
-    layout::{Fragment, Snapshot, UNIT, fragment_start, node::role},
+    layout::{Address, Fragment, Snapshot, UNIT, fragment_start, node::role},
     locate,
-    name::lower,
+    name::{keep, lower},
     plan::{find, push},
     platform::Platform,
     scratch::{ANSWERS_MAX, Item, MADE, Scratch, item, section},
@@ -18,20 +18,22 @@ use crate::{
 pub const LINKS_MAX: u32 = 8;
 
 /// Answers with the CNAME or DNAME of the node, which is to be followed. One that was met before ends a
-/// circle: what was gathered is the answer.
+/// circle: what was gathered is the answer. The CNAME of a wildcard is another one for each name that it
+/// stands in for; a DNAME is the same whatever the name.
 #[inline(always)]
 pub fn answer<P: Platform>(platform: &P, s: &mut Scratch, origin: Item, kind: u16) -> Next {
     let alias = find(platform, s, role::RRSET, kind);
     s.verdict.set(Verdict::Alias as u32);
-    s.differs.set(0);
+    s.sum.set(0);
     platform.repeat(s.answers_length.get(), |step| {
-        match bounds::get(&s.answers, step) {
-            Some(item) if item.fragment == alias => s.differs.set(1),
-            _ => {}
+        let Some(item) = bounds::get(&s.answers, step) else { return false };
+        let met = item.fragment == alias;
+        if met && (kind == rtype::DNAME || had_this_name(platform, s, step)) {
+            s.sum.set(1);
         }
-        s.differs.get() == 0
+        s.sum.get() == 0
     });
-    if s.differs.get() != 0 {
+    if s.sum.get() != 0 {
         return Next::Reply;
     }
     s.alias.set(alias);
@@ -41,6 +43,37 @@ pub fn answer<P: Platform>(platform: &P, s: &mut Scratch, origin: Item, kind: u1
         return Next::Stop(Verdict::Fault);
     }
     Next::Follow
+}
+
+/// Whether the answer at this place was given for the current name: that of the question for the first one,
+/// later the target of the alias before it.
+#[inline(always)]
+fn had_this_name<P: Platform>(platform: &P, s: &mut Scratch, place: u32) -> bool {
+    let length = s.name_length.get();
+    let before = if place == 0 { None } else { bounds::get(&s.answers, place - 1) };
+    s.differs.set(0);
+    platform.repeat(32, |step| {
+        let at = step * 8;
+        if step >= 32 || at >= length {
+            return false;
+        }
+        let octets = match before {
+            None => bounds::word(&s.message, u32::from(wire::HEADER) + at),
+            Some(item) if item.bits & item::MADE != 0 => {
+                bounds::word(&s.made, u32::from(item.node) + ALIAS_TARGET + at)
+            }
+            Some(item) => match octets_of(platform, item.fragment) {
+                Some(octets) => bounds::word(&octets.0, ALIAS_TARGET + at),
+                None => 0,
+            },
+        };
+        // A name ends where it says itself, so equal octets up to there are equal names.
+        if keep(lower(octets), length - at) != keep(bounds::word(&s.name, at), length - at) {
+            s.differs.set(1);
+        }
+        s.differs.get() == 0
+    });
+    s.differs.get() == 0
 }
 
 /// Makes the target of the alias just answered the current name, if it is in the zone.
@@ -83,7 +116,12 @@ struct Alias([u8; 12 + 256 + 4]);
 /// The octets of the alias that is to be followed.
 #[inline(always)]
 fn octets<'a, P: Platform>(platform: &'a P, s: &Scratch) -> Option<&'a Alias> {
-    let alias = s.alias.get();
+    octets_of(platform, s.alias.get())
+}
+
+/// The octets of an alias.
+#[inline(always)]
+fn octets_of<P: Platform>(platform: &P, alias: Address) -> Option<&Alias> {
     let head = platform.object::<Fragment>(alias)?;
     platform.object::<Alias>(alias + fragment_start(head.signed.patches) / UNIT as u32)
 }

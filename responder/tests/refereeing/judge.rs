@@ -81,7 +81,7 @@ impl Judge<'_> {
     /// Holds our truncated reply against what it left out: the whole reply, as it came over TCP,
     /// must exceed the bound even without what may be left out.
     pub fn truncated(&self, query: &Query, whole: &Message, tally: &mut Tally) {
-        let cut = cut_of(whole);
+        let cut = self.cut_of(whole);
         let optional = whole.additional.iter().filter(|record| !is_required(record, cut));
         let least = whole.octets - optional.map(|record| record.octets).sum::<usize>();
         if least <= query.limit(self.udp_size) {
@@ -177,10 +177,28 @@ impl Judge<'_> {
     /// Whether our reply has in-domain glue that the peer's lacks: NSD 4.6 leaves out what does not
     /// fit without setting TC, against RFC 9471, section 3; then its reply over TCP counts.
     pub fn lacks_glue(&self, ours: &Message, theirs: &Message) -> bool {
-        let cut = cut_of(ours);
+        let cut = self.cut_of(ours);
         missing(&ours.additional, &theirs.additional)
             .into_iter()
             .any(|record| is_required(record, cut))
+    }
+
+    /// The delegated name of a reply that is (or ends in) a referral.
+    pub(super) fn cut_of<'m>(&self, message: &'m Message) -> Option<&'m Name> {
+        if has_soa(message) {
+            return None;
+        }
+        let cut = &message.authority.iter().find(|record| record.rtype == rtype::NS)?.owner;
+        // Some peers put the zone's own NS set beside a positive answer, be it an alias that was asked
+        // for. A referral's answer section holds at most the aliases that led to it.
+        let zone = message.question.first().and_then(|question| self.zone_of(&question.name));
+        if message.header.aa && zone.is_some_and(|apex| apex.lower() == cut.lower()) {
+            return None;
+        }
+        let aliases = [rtype::CNAME, rtype::DNAME, rtype::RRSIG];
+        let only_aliases = message.answer.iter().all(|record| aliases.contains(&record.rtype));
+        let is_referral = if message.answer.is_empty() { !message.header.aa } else { only_aliases };
+        is_referral.then_some(cut)
     }
 
     /// The loaded zone that a name is in.
@@ -275,20 +293,6 @@ pub fn describe(query: &Query) -> String {
 /// Octets as text, for a message that does not decode.
 pub fn hexadecimal(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-/// The delegated name of a reply that is (or ends in) a referral.
-pub(super) fn cut_of(message: &Message) -> Option<&Name> {
-    if has_soa(message) {
-        return None;
-    }
-    let cut = &message.authority.iter().find(|record| record.rtype == rtype::NS)?.owner;
-    // Some peers put the zone's own NS set beside a positive answer. A referral's answer section
-    // holds at most the aliases that led to it.
-    let aliases = [rtype::CNAME, rtype::DNAME, rtype::RRSIG];
-    let only_aliases = message.answer.iter().all(|record| aliases.contains(&record.rtype));
-    let is_referral = if message.answer.is_empty() { !message.header.aa } else { only_aliases };
-    is_referral.then_some(cut)
 }
 
 /// In-domain glue: addresses at or below the cut (RFC 9471, section 2.1).

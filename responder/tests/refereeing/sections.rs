@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    judge::{Judge, cut_of, has_soa, is_required, is_same_reply, same},
+    judge::{Judge, has_soa, is_required, is_same_reply, same},
     queries::Query,
     rules::{self, Rule},
 };
@@ -62,7 +62,7 @@ impl Judge<'_> {
     ) -> Result<(), String> {
         // A positive reply of ours has no authority section but for the proof that a wildcard stood in
         // for the name; a peer's may have the zone's NS set (RFC 1034, section 4.3.2).
-        let cut = cut_of(ours).or(cut_of(theirs));
+        let cut = self.cut_of(ours).or(self.cut_of(theirs));
         let positive = cut.is_none() && !has_soa(ours) && !has_soa(theirs);
         if positive && !query.dnssec_ok && !ours.authority.is_empty() {
             return Err("positive reply with authority".into());
@@ -93,7 +93,7 @@ impl Judge<'_> {
         theirs: &Message,
         used: &mut Vec<Rule>,
     ) -> Result<(), String> {
-        let (our_cut, their_cut) = (cut_of(ours), cut_of(theirs));
+        let (our_cut, their_cut) = (self.cut_of(ours), self.cut_of(theirs));
         let required = |message: &Message, cut: Option<&Name>| -> Vec<Record> {
             message.additional.iter().filter(|record| is_required(record, cut)).cloned().collect()
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     data::ZoneData,
-    judge::{Judge, MOST_ALIASES, cut_of, has_soa, is_denial, same, target_of},
+    judge::{Judge, MOST_ALIASES, has_soa, is_denial, same, target_of},
     peers::Kind,
     proofs,
     queries::Query,
@@ -19,7 +19,7 @@ impl Judge<'_> {
     /// a wildcard the proof that no closer name exists (section 3.1.3.3 of it; RFC 5155, section 7.2.6),
     /// which the peer's reply must hold too.
     pub(super) fn ends_as_it_may(&self, query: &Query, ours: &Message, theirs: &Message) -> bool {
-        let cut = cut_of(ours);
+        let cut = self.cut_of(ours);
         let (at_cut, proofs): (Vec<&Record>, Vec<&Record>) =
             ours.authority.iter().partition(|record| record.rtype == rtype::NS);
         if !query.dnssec_ok {

@@ -1,6 +1,7 @@
 //! `cargo xtask prove`: the long checks behind our claims. Each writes its figures as JSON and fails
 //! if its claim does not hold.
 
+mod ferret;
 mod fuzz;
 mod load;
 mod million;
@@ -8,6 +9,8 @@ mod off_equal;
 mod root;
 mod root_nsd;
 mod servers;
+
+pub use ferret::is_here as ferret_is_here;
 
 use std::{
     fs,
@@ -36,6 +39,9 @@ pub struct Args {
     /// How many queries [default: 1,000,000 for million, 200,000 for the others]
     #[arg(long)]
     pub count: Option<usize>,
+    /// The conformance cases (may be gzipped) [default: those beside the repository]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
     /// How many packets `fuzz` makes
     #[arg(long, default_value_t = 20_000_000)]
     pub packets: u64,
@@ -104,6 +110,11 @@ const CHECKS: &[Check] = &[
         claim: "a million replies about signed zones are NSD's or Knot's or in the table of our rules, \
                 all from the kernel",
         run: million::run,
+    },
+    Check {
+        name: "ferret",
+        claim: "3,178 recorded cases: what all servers say, or what one says, in every mode",
+        run: ferret::run,
     },
     Check {
         name: "load-10k",

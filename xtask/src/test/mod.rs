@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     ("lints of the kernel programs", kernel_lints),
     ("documentation", documentation),
     ("tests", tests),
+    ("recorded cases, where they are beside the repository", conformance),
     ("demo", demo),
     ("every ending of the demo leaves nothing behind", |_| endings::leave_nothing()),
 ];
@@ -137,6 +138,15 @@ fn tests(tally: &mut Tally) -> anyhow::Result<()> {
     let status = child.wait()?;
     ensure!(status.success(), "`{}` failed", process::describe(&command));
     Ok(())
+}
+
+/// The cases are no part of the repository, and nothing in it depends on them.
+fn conformance(_: &mut Tally) -> anyhow::Result<()> {
+    if !crate::prove::ferret_is_here() {
+        println!("they are not: `cargo xtask prove ferret --file FILE` runs them from elsewhere");
+        return Ok(());
+    }
+    process::run(Command::new(std::env::current_exe()?).args(["prove", "ferret"]))
 }
 
 fn demo(_: &mut Tally) -> anyhow::Result<()> {
