@@ -12,6 +12,7 @@
 //! | [`message`] | header, question and OPT of the query |
 //! | [`name`] | lower-casing and hashing the question name |
 //! | [`locate`] | the zone by its longest matching apex, then down to the closest encloser |
+//! | [`meta`] | types that are an error to ask for |
 //! | [`plan`] | which fragments make the reply |
 //! | [`identity`] | the names of class CHAOS |
 //! | [`alias`] | CNAME and DNAME |
@@ -33,6 +34,7 @@ pub mod identity;
 pub mod layout;
 pub mod locate;
 pub mod message;
+pub mod meta;
 pub mod name;
 pub mod plan;
 pub mod platform;

@@ -219,6 +219,28 @@ fn labels<P: Platform>(platform: &P, s: &mut Scratch) -> bool {
     s.sum.get() != 0
 }
 
+/// Judges a record whose owner is not the root: one that is cut short or an OPT is malformed (RFC 6891,
+/// section 6.1.2). Else it may be a signature, whose owner is a key's name: the daemon finds out.
+#[inline(always)]
+fn named<P: Platform>(platform: &P, s: &mut Scratch, length: u32) -> Next {
+    platform.repeat(wire::LABELS_MAX + 1, |_| {
+        let at = s.position.get();
+        let label = s.octet(at);
+        let step = match label {
+            0 => 1,
+            1..=63 => label + 1,
+            _ => 2, // A pointer.
+        };
+        s.position.set(at + step);
+        (1..=63).contains(&label)
+    });
+    let end = s.position.get();
+    if end + u32::from(wire::RR_FIXED) > length || s.number(end) == u32::from(rtype::OPT) {
+        return malformed(s);
+    }
+    Next::Stop(Verdict::Tsig)
+}
+
 /// Reads the additional section of a query: one OPT, or something for the daemon.
 #[inline(always)]
 fn opt<P: Platform>(platform: &P, s: &mut Scratch, length: u32, records: u32) -> Next {
@@ -228,8 +250,10 @@ fn opt<P: Platform>(platform: &P, s: &mut Scratch, length: u32, records: u32) ->
     }
     let owner = s.octet(at);
     let kind = s.number(at + 1);
-    if owner != 0 || kind != u32::from(rtype::OPT) {
-        // A signature has an owner that is a key's name; the daemon finds out whether it is one.
+    if owner != 0 {
+        return named(platform, s, length);
+    }
+    if kind != u32::from(rtype::OPT) {
         return Next::Stop(Verdict::Tsig);
     }
     let options = s.number(at + 9);

@@ -6,7 +6,7 @@
 use crate::{
     alias, bounds, denial, identity,
     layout::{self, Address, Extent, Fragment, Node, Snapshot, node, node::role},
-    locate,
+    locate, meta,
     platform::Platform,
     scratch::{Item, Scratch, edns, item, section},
     verdict::{Next, Verdict},
@@ -25,10 +25,10 @@ pub fn begin<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     if s.qclass.get() != u32::from(class::IN) {
         return refused(s);
     }
-    if s.qtype.get() == u32::from(rtype::AXFR) {
-        // RFC 5936, section 4.2: not over UDP; a stream's was passed before.
-        s.rcode.set(u32::from(rcode::NOTIMP));
-        s.verdict.set(Verdict::NotImp as u32);
+    if let Some(code) = meta::refusal(s.qtype.get() as u16) {
+        s.rcode.set(u32::from(code));
+        let verdict = if code == rcode::NOTIMP { Verdict::NotImp } else { Verdict::FormErr };
+        s.verdict.set(verdict as u32);
         return Next::Reply;
     }
     locate::hash(platform, s);

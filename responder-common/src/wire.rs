@@ -47,6 +47,8 @@ pub mod rtype {
     pub const NSEC3: u16 = 50;
     /// RFC 5155.
     pub const NSEC3PARAM: u16 = 51;
+    /// RFC 9824.
+    pub const NXNAME: u16 = 128;
     /// RFC 8945.
     pub const TSIG: u16 = 250;
     /// RFC 1995.

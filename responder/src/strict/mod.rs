@@ -124,6 +124,8 @@ pub struct Edns {
     pub version: u8,
     /// The DO bit (RFC 3225).
     pub dnssec_ok: bool,
+    /// The other flags, reserved: to be zero (RFC 6891, section 6.1.4).
+    pub reserved: u16,
     /// The options in their order: code and data.
     pub options: Vec<(u16, Vec<u8>)>,
 }
@@ -236,6 +238,7 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, Fault> {
         extended_rcode: (ttl >> 24) as u8,
         version: (ttl >> 16) as u8,
         dnssec_ok: ttl & 0x8000 != 0,
+        reserved: ttl as u16 & 0x7fff,
         options,
     }))
 }

@@ -11,6 +11,7 @@ pub mod data;
 pub mod judge;
 pub mod local;
 pub mod peers;
+pub mod probe;
 mod proofs;
 pub mod queries;
 pub mod random;
