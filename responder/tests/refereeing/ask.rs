@@ -182,6 +182,35 @@ pub fn stream(server: SocketAddr, queries: &[&Query]) -> io::Result<Vec<Option<V
     Ok(replies)
 }
 
+/// One message over UDP and its reply, if one comes within two seconds; it is sent twice.
+///
+/// # Errors
+/// When a socket cannot be had.
+pub fn exchange_datagram(server: SocketAddr, message: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect(server)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let mut buffer = vec![0; 65_535];
+    for _ in 0..2 {
+        socket.send(message)?;
+        match socket.recv(&mut buffer) {
+            Ok(length) => return Ok(Some(buffer[..length].to_vec())),
+            Err(error) if is_transient(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// One message over TCP and its reply; none where the server closes the connection instead.
+///
+/// # Errors
+/// When the server cannot be reached.
+pub fn exchange_stream(server: SocketAddr, message: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let mut stream = connect(server)?;
+    Ok(write_message(&mut stream, message).and_then(|()| read_message(&mut stream)).ok())
+}
+
 /// A zone's records by AXFR (RFC 5936), the closing SOA left off.
 ///
 /// # Errors
