@@ -1,5 +1,6 @@
 //! The second journey: a zone file becomes precomputed responses in the store.
 
+pub mod archive;
 mod chain;
 mod collect;
 mod compile;
