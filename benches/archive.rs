@@ -157,16 +157,16 @@ impl Source {
         let label = format!("{number:08x}{}", &"abc"[..number as usize % 4]);
         let wire = [&[label.len() as u8], label.as_bytes(), APEX].concat();
         let servers: [Vec<u8>; 2] = [1, 2].map(|server| match number % 20 {
-            0..8 => [b"\x03ns", &[b'0' + server][..], &wire].concat(),
+            0..8 => [&b"\x03ns"[..], &[b'0' + server][..], &wire].concat(),
             8..11 => {
                 let host = format!("{:08x}", number % 1000 / 20 * 20 + 4);
-                [b"\x03ns", &[b'0' + server, 8], host.as_bytes(), APEX].concat()
+                [&b"\x03ns"[..], &[b'0' + server, 8], host.as_bytes(), APEX].concat()
             }
             _ => format!("\x03ns{server}\x08hosting{}\x03net\0", number % 10).into_bytes(),
         });
         let mut sets = vec![set(NS, servers.iter().map(Vec::as_slice).collect())];
         let digest = [&[0, 1, 13, 2][..], &hash(number ^ version), &[7; 12]].concat();
-        if number % 10 == 0 {
+        if number.is_multiple_of(10) {
             sets.push(set(DS, vec![&digest]));
         }
         let glue = |version: u32| (number ^ version << 20).to_be_bytes();

@@ -45,7 +45,7 @@ fn commits_for_ever() {
         let zone = version(serial);
         // The line goes out between two commits: whoever reads it knows that the one before is done.
         println!("begin {serial}");
-        if serial % 50 == 0 {
+        if serial.is_multiple_of(50) {
             archive.replace(lend(&zone), [], &[]).unwrap();
         } else {
             let mut writer = archive.writer().unwrap();

@@ -19,8 +19,7 @@ fn compare(archive: &impl Lookup, zone: &Zone, filed: &Filed, random: &mut Rando
         let at = archive.owner(&key).unwrap().map(held);
         assert_eq!(at.as_ref(), zone.get(&key), "seed {seed}");
         let after = archive.after(&key).unwrap().map(held);
-        let expected =
-            zone.iter().map(|(other, held)| (other, held)).find(|(other, _)| **other > key);
+        let expected = zone.iter().find(|(other, _)| **other > key);
         assert_eq!(after.as_ref(), expected.map(|(_, held)| held), "seed {seed}");
         let before = archive.before(&key).unwrap().map(held);
         let expected = zone.iter().rfind(|(other, _)| **other < key);
