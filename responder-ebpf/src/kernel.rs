@@ -19,8 +19,10 @@ use zerocopy::{FromBytes, Immutable};
 /// `BPF_F_MMAPABLE`: the daemon writes the map's memory without system calls.
 const MMAPABLE: usize = 1 << 10;
 
-/// A segment's memory.
-pub struct Segment(#[allow(dead_code)] [u8; (SEGMENT_BYTES + SEGMENT_SLACK) as usize]);
+/// A segment's memory. An array and no struct: kernels before 6.2 take a map into the map of maps only
+/// if it is like the one described here in where a timer might be, and they look for one in structs. The
+/// daemon makes its segments without such a description.
+type Segment = [u8; (SEGMENT_BYTES + SEGMENT_SLACK) as usize];
 
 /// Counters by verdict.
 type Counters = [u64; COUNTERS_LENGTH];

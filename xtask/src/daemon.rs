@@ -128,6 +128,22 @@ impl Daemon {
         }
     }
 
+    /// Sends it a signal and waits for its end.
+    ///
+    /// # Errors
+    /// When it has not ended after `patience`.
+    pub fn end(&mut self, signal: libc::c_int, patience: Duration) -> anyhow::Result<()> {
+        self.running.signal(signal);
+        let deadline = Instant::now() + patience;
+        while self.running.ended()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("not ended {} s after a signal:\n{}", patience.as_secs(), self.log_tail());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
     /// The last lines that it logged.
     pub fn log_tail(&self) -> String {
         // The last lines may still be on their way.

@@ -11,6 +11,7 @@ mod run;
 mod setup;
 mod test;
 mod toolchain;
+mod vmtest;
 
 // The chores build before the kernel toolchain is there, so they cannot depend on `responder`, whose
 // build needs it: they compile its decoder and what its tests compare servers with themselves.
@@ -37,6 +38,8 @@ enum Chore {
     GenZone(gen_zone::Args),
     /// The long checks behind our claims; each writes its figures as JSON
     Prove(prove::Args),
+    /// Boots Debian 12's stock kernel in qemu and has the programs answer there
+    Vmtest(vmtest::Args),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => test::run(&args),
         Chore::GenZone(args) => gen_zone::run(&args),
         Chore::Prove(args) => prove::run(&args),
+        Chore::Vmtest(args) => vmtest::run(&args),
     };
     cleanup::finish();
     match result {
@@ -71,4 +75,10 @@ fn add_system_folders() {
         // SAFETY: no other thread has been started yet.
         unsafe { env::set_var("PATH", path) };
     }
+}
+
+/// Where cargo builds.
+fn target_folder() -> std::path::PathBuf {
+    let chosen = env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
+    chosen.unwrap_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))
 }

@@ -62,7 +62,8 @@ fn write_data_plane(text: &mut String, status: &Status) -> Result<()> {
         let warning = attachment.warning.as_ref().map_or(String::new(), |w| format!(": {w}"));
         let polled = if attachment.threaded_napi { ", polled by a kernel thread" } else { "" };
         let (interface, mode) = (&attachment.interface, mode_label(attachment.mode));
-        writeln!(text, "  {interface} {mode}{polled}{warning}")?;
+        let tc = attachment.tc.map_or(String::new(), |tc| format!(", tc by {}", tc.label()));
+        writeln!(text, "  {interface} {mode}{tc}{polled}{warning}")?;
     }
     Ok(())
 }

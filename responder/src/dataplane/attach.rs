@@ -4,51 +4,50 @@ use anyhow::{Context, anyhow, bail};
 use aya::{
     Ebpf,
     programs::{
-        ProgramError, SchedClassifier, TcAttachType, Xdp,
-        links::FdLink,
-        tc::{self, SchedClassifierLinkId, TcError},
+        ProgramError, SchedClassifier, TcAttachType, Xdp, links::FdLink, tc::SchedClassifierLinkId,
         xdp::XdpMode,
     },
     util::KernelVersion,
 };
 
-use super::{Attachment, Mode, TC_PROGRAM, XDP_PROGRAM};
+use super::{
+    Attachment, Mode, TC_PROGRAM, TcHook, XDP_PROGRAM,
+    clsact::{self, Slot},
+};
+
+/// What an interface got, and what is to be held for as long as it has it.
+pub type Attached = (Attachment, Option<Slot>);
 
 /// Attaches the programs to an interface as `mode` asks.
-pub fn attach(ebpf: &mut Ebpf, interface: &str, mode: Mode) -> anyhow::Result<Attachment> {
-    let done = |mode, warning| {
+pub fn attach(ebpf: &mut Ebpf, interface: &str, mode: Mode) -> anyhow::Result<Attached> {
+    let done = |mode, tc: Option<Behind>, warning| {
+        let (hook, slot) = tc.map_or((None, None), |tc| (Some(tc.hook), tc.slot));
         let interface = interface.to_owned();
-        Attachment { interface, mode, threaded_napi: false, warning }
+        (Attachment { interface, mode, tc: hook, threaded_napi: false, warning }, slot)
     };
     match mode {
-        Mode::Off => Ok(done(Mode::Off, None)),
-        Mode::Tc => {
-            attach_tc(ebpf, interface)?;
-            Ok(done(Mode::Tc, None))
-        }
-        Mode::Native => {
-            attach_both(ebpf, interface)?;
-            Ok(done(Mode::Native, None))
-        }
+        Mode::Off => Ok(done(Mode::Off, None, None)),
+        Mode::Tc => Ok(done(Mode::Tc, Some(attach_tc(ebpf, interface)?), None)),
+        Mode::Native => Ok(done(Mode::Native, Some(attach_both(ebpf, interface)?), None)),
         Mode::Auto => match attach_both(ebpf, interface) {
-            Ok(()) => Ok(done(Mode::Native, None)),
+            Ok(behind) => Ok(done(Mode::Native, Some(behind), None)),
             Err(native) => {
-                attach_tc(ebpf, interface).with_context(|| format!("{native:#}"))?;
+                let tc = attach_tc(ebpf, interface).with_context(|| format!("{native:#}"))?;
                 let warning = format!("{native:#}; answering from tc, which costs more a query");
-                Ok(done(Mode::Tc, Some(warning)))
+                Ok(done(Mode::Tc, Some(tc), Some(warning)))
             }
         },
     }
 }
 
 /// Both hooks or neither: tc first, so that no reply that XDP cannot hold finds it missing.
-fn attach_both(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<()> {
+fn attach_both(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<Behind> {
     let behind = attach_tc(ebpf, interface)?;
     if let Err(error) = attach_xdp(ebpf, interface) {
-        tc_program(ebpf)?.detach(behind)?;
+        tc_program(ebpf)?.detach(behind.link)?;
         return Err(error);
     }
-    Ok(())
+    Ok(behind)
 }
 
 fn attach_xdp(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<()> {
@@ -69,16 +68,22 @@ fn tc_program(ebpf: &mut Ebpf) -> anyhow::Result<&mut SchedClassifier> {
     Ok(ebpf.program_mut(TC_PROGRAM).context("the program is missing")?.try_into()?)
 }
 
-fn attach_tc(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<SchedClassifierLinkId> {
+/// The tc program where it hangs.
+struct Behind {
+    link: SchedClassifierLinkId,
+    hook: TcHook,
+    slot: Option<Slot>,
+}
+
+fn attach_tc(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<Behind> {
     let program = tc_program(ebpf)?;
     if KernelVersion::current()? < KernelVersion::new(6, 6, 0) {
-        // Before tcx a filter hangs in the clsact queueing discipline.
-        match tc::qdisc_add_clsact(interface) {
-            Ok(()) | Err(TcError::AlreadyAttached) => {}
-            Err(error) => return Err(error).with_context(|| format!("{interface}: clsact")),
-        }
+        let (link, slot) = clsact::attach(program, interface)?;
+        return Ok(Behind { link, hook: TcHook::Clsact, slot: Some(slot) });
     }
-    program.attach(interface, TcAttachType::Ingress).map_err(|error| explain(error, interface))
+    let link = program.attach(interface, TcAttachType::Ingress);
+    let link = link.map_err(|error| explain(error, interface))?;
+    Ok(Behind { link, hook: TcHook::Tcx, slot: None })
 }
 
 /// Gives a link back to its program, which holds it until the data plane is dropped.

@@ -9,7 +9,8 @@ use std::{
 use anyhow::Context;
 use aya::{
     Ebpf,
-    maps::{ArrayOfMaps, Map, MapData},
+    maps::{ArrayOfMaps, Map, MapData, MapError},
+    sys::SyscallError,
 };
 use memmap2::{MmapOptions, MmapRaw};
 use responder_common::layout::{Root, SEGMENT_BYTES, SEGMENT_SLACK};
@@ -48,13 +49,13 @@ impl Backing for KernelMemory {
     fn segment(&self, number: u32) -> io::Result<MmapRaw> {
         let length = SEGMENT_BYTES + SEGMENT_SLACK;
         let definition = aya_obj::Map::new_from_params(ARRAY, 4, length as u32, 1, MMAPABLE);
-        let segment = MapData::create(definition, "segment", None).map_err(io::Error::other)?;
+        let segment = MapData::create(definition, "segment", None).map_err(reason)?;
         let memory = map(&segment, length as usize)?;
         self.segments
             .lock()
             .expect("no panic under this lock")
             .set(number, &segment, 0)
-            .map_err(io::Error::other)?;
+            .map_err(reason)?;
         // The outer map and the mapping keep the segment.
         Ok(memory)
     }
@@ -68,6 +69,16 @@ impl Backing for KernelMemory {
             tracing::warn!("membarrier: {}; waiting instead", io::Error::last_os_error());
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
+    }
+}
+
+/// The kernel's own word for it, if there is one, behind what was tried.
+fn reason(error: MapError) -> io::Error {
+    match error {
+        MapError::SyscallError(SyscallError { call, io_error }) => {
+            io::Error::new(io_error.kind(), format!("{call}: {io_error}"))
+        }
+        error => io::Error::other(error),
     }
 }
 

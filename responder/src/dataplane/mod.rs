@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`maps`] | the programs' maps as the store's memory |
 //! | [`attach`] | hooks and interfaces |
+//! | [`clsact`] | the tc hook of kernels before 6.6 |
 //! | [`polling`] | who polls the interfaces |
 //! | [`trial`] | single runs, for tests and benches |
 
 mod attach;
+mod clsact;
 mod maps;
 mod polling;
 pub mod trial;
@@ -49,6 +51,27 @@ pub enum Mode {
     Auto,
 }
 
+/// How the tc program hangs in the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TcHook {
+    /// A link (Linux 6.6): it goes with the process, however that ends.
+    Tcx,
+    /// A filter in the clsact queueing discipline (before 6.6): after a SIGKILL it stays, and answers from
+    /// the zones as they last were, until the daemon is started again.
+    Clsact,
+}
+
+impl TcHook {
+    /// Its name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
 /// What the kernel side has done so far, per hook; keys are the verdict labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
@@ -65,6 +88,9 @@ pub struct Attachment {
     pub interface: String,
     /// `native`, `tc` or `off`.
     pub mode: Mode,
+    /// How the tc program hangs in the kernel; nothing where it does not.
+    #[serde(default)]
+    pub tc: Option<TcHook>,
     /// Whether the daemon gave its polling to a kernel thread.
     #[serde(default)]
     pub threaded_napi: bool,
@@ -76,6 +102,8 @@ pub struct Attachment {
 pub struct DataPlane {
     ebpf: Ebpf,
     counters: PerCpuArray<MapData, Row>,
+    /// Signs of life of the filters; behind `ebpf`, so dropped after them.
+    slots: Vec<clsact::Slot>,
 }
 
 /// The counters of one hook on one processor.
@@ -101,7 +129,7 @@ impl DataPlane {
         }
         let counters = ebpf.take_map("COUNTERS").context("the programs have no map COUNTERS")?;
         let counters = PerCpuArray::try_from(counters)?;
-        Ok((Self { ebpf, counters }, Arc::new(store)))
+        Ok((Self { ebpf, counters, slots: Vec::new() }, Arc::new(store)))
     }
 
     /// Attaches to an interface.
@@ -109,7 +137,9 @@ impl DataPlane {
     /// # Errors
     /// A missing interface, a program of somebody else's already there; one clear line with the remedy.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> anyhow::Result<Attachment> {
-        attach::attach(&mut self.ebpf, interface, mode)
+        let (attachment, slot) = attach::attach(&mut self.ebpf, interface, mode)?;
+        self.slots.extend(slot);
+        Ok(attachment)
     }
 
     /// The counters, summed over the processors.

@@ -81,6 +81,7 @@ impl Plane {
                 Err(error) if self.configured == Mode::Auto => Attachment {
                     interface: interface.clone(),
                     mode: Mode::Off,
+                    tc: None,
                     threaded_napi: false,
                     warning: Some(format!("{error:#}")),
                 },

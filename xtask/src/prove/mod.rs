@@ -8,7 +8,7 @@ mod million;
 mod off_equal;
 mod root;
 mod root_nsd;
-mod servers;
+pub mod servers;
 
 pub use ferret::is_here as ferret_is_here;
 

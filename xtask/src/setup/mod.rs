@@ -26,7 +26,7 @@ pub struct Args {
 /// # Errors
 /// When something is missing that could not be installed, with the remedy.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let everything = [Purpose::Build, Purpose::Run, Purpose::Test];
+    let everything = [Purpose::Build, Purpose::Run, Purpose::Test, Purpose::Vm];
     if !args.check {
         ensure(&everything)?;
         println!("everything is there");

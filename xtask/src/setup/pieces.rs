@@ -13,6 +13,8 @@ pub enum Purpose {
     Run,
     /// Tests, comparisons with other servers, benches.
     Test,
+    /// Another kernel in a virtual machine.
+    Vm,
 }
 
 /// Where a missing piece comes from.
@@ -64,7 +66,7 @@ pub struct Piece {
 
 /// Every piece, in the order in which they are reported.
 pub fn all() -> Vec<Piece> {
-    use Purpose::{Build, Run, Test};
+    use Purpose::{Build, Run, Test, Vm};
     use Remedy::{Cargo, Packages, Rustup};
     let piece = |what, purpose, check, remedy| Piece { what, purpose, check, remedy };
     vec![
@@ -120,6 +122,10 @@ pub fn all() -> Vec<Piece> {
             || file("/usr/include/bpf/bpf_helpers.h"),
             Packages(&["libbpf-dev"]),
         ),
+        piece("qemu", Vm, || program("qemu-system-x86_64"), Packages(&["qemu-system-x86"])),
+        // The guest's image: programs without their debug information, and the libraries they name.
+        piece("strip", Vm, || program("strip"), Packages(&["binutils"])),
+        piece("ldd", Vm, || program("ldd"), Packages(&["libc-bin"])),
     ]
 }
 

@@ -4,7 +4,7 @@ mod endings;
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -14,6 +14,7 @@ use anyhow::{Context as _, ensure};
 use crate::{
     cleanup, process,
     setup::{self, For},
+    target_folder,
 };
 
 /// Runs everything that CI runs: style, lints, documentation, tests, the demo.
@@ -160,11 +161,6 @@ fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(setup::cargo());
     command.args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     command
-}
-
-fn target_folder() -> PathBuf {
-    let chosen = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    chosen.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"))
 }
 
 impl Tally {
