@@ -5,7 +5,7 @@
 
 use crate::{
     bounds,
-    layout::{Address, Snapshot, denial, node::role},
+    layout::{Address, Cell, Link, Snapshot, denial, node::role},
     name::{escape, keep},
     plan::{find, push},
     platform::Platform,
@@ -32,7 +32,7 @@ pub fn wanted(s: &Scratch, zone: &Snapshot) -> bool {
 pub fn own<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: Item) -> bool {
     let proof = find(platform, s, role::PROOF, 0);
     if proof != 0 {
-        prove(platform, s, origin, proof);
+        prove(platform, s, zone, origin, proof);
         return true;
     }
     let mut encloser = find(platform, s, role::ENCLOSER, 0);
@@ -40,18 +40,26 @@ pub fn own<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: 
         encloser = zone.apex_proof;
     }
     if encloser != 0 {
-        prove(platform, s, origin, encloser);
+        prove(platform, s, zone, origin, encloser);
     }
     let cover = find(platform, s, role::COVER, 0);
     if cover != 0 {
-        prove(platform, s, origin, cover);
+        prove(platform, s, zone, origin, cover);
     }
     false
 }
 
-/// Adds a proof to the authority section, once.
+/// Adds the proof of a cell to the authority section, once.
 #[inline(always)]
-pub fn prove<P: Platform>(platform: &P, s: &mut Scratch, origin: Item, fragment: Address) {
+pub fn prove<P: Platform>(
+    platform: &P,
+    s: &mut Scratch,
+    zone: &Snapshot,
+    origin: Item,
+    cell: Address,
+) {
+    let Some(cell) = platform.object::<Cell>(cell) else { return };
+    let fragment = cell.fragment(zone.version);
     s.differs.set(0);
     platform.repeat(s.items_length.get(), |step| {
         match bounds::get(&s.items, step) {
@@ -133,12 +141,12 @@ pub fn cover<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         bounds::put(&mut s.key, 8, words[1]);
         bounds::put(&mut s.key, 16, words[2]);
     }
-    let fragment = predecessor(platform, s, zone);
-    if fragment == 0 {
+    let cell = predecessor(platform, s, zone);
+    if cell == 0 {
         return fault;
     }
     let origin = s.origin;
-    prove(platform, s, origin, fragment);
+    prove(platform, s, zone, origin, cell);
     Next::Reply
 }
 
@@ -177,7 +185,7 @@ fn key<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) {
     bounds::put(&mut s.key, end, 0);
 }
 
-/// The fragment of the chain's record with the greatest key not above the one looked for; the last of the
+/// The cell of the chain's record with the greatest key not above the one looked for; the last of the
 /// chain where there is none, since the chain is a ring.
 #[inline(always)]
 fn predecessor<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) -> Address {
@@ -186,19 +194,42 @@ fn predecessor<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) -> A
     let Some(&[low, high]) = platform.object::<[u64; 2]>(zone.directory + slot) else { return 0 };
     s.position.set(low as u32);
     s.count.set(high as u32);
-    let chain = zone.chain;
+    // The leaf with the greatest first key not above; a leaf's links begin behind its count.
+    narrow(platform, s, zone.leaves, prefix);
+    let before = s.position.get();
+    let place = if before == 0 { zone.leaves_length } else { before }.wrapping_sub(1);
+    let Some(leaf) = platform.object::<Link>(zone.leaves + place * LINK_UNITS) else { return 0 };
+    let Some(&links) = platform.object::<u64>(leaf.target) else { return 0 };
+    let first = leaf.target + 1;
+    let mut last = (links as u32).wrapping_sub(1);
+    if before != 0 {
+        s.position.set(1);
+        s.count.set(links as u32);
+        narrow(platform, s, first, prefix);
+        last = s.position.get().wrapping_sub(1);
+    }
+    platform.object::<Link>(first + last * LINK_UNITS).map_or(0, |link| link.target)
+}
+
+/// Units of a link.
+const LINK_UNITS: u32 = 2;
+
+/// Halves the stretch of links from `scratch.position` to `scratch.count` until its start is behind the
+/// last whose key is not above the one looked for.
+#[inline(always)]
+fn narrow<P: Platform>(platform: &P, s: &mut Scratch, links: Address, prefix: u64) {
     platform.repeat(33, |_| {
         let (low, high) = (s.position.get(), s.count.get());
         if low >= high {
             return false;
         }
         let middle = (low + high) / 2;
-        let Some(&[stored, entry]) = platform.object::<[u64; 2]>(chain + middle * 2) else {
+        let Some(link) = platform.object::<Link>(links + middle * LINK_UNITS) else {
             return false;
         };
-        let mut below = stored < prefix;
-        if stored == prefix {
-            below = not_above(platform, s, (entry >> 32) as Address);
+        let mut below = link.key < prefix;
+        if link.key == prefix {
+            below = not_above(platform, s, link.rest);
         }
         if below {
             s.position.set(middle + 1);
@@ -207,10 +238,6 @@ fn predecessor<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) -> A
         }
         true
     });
-    let after = s.position.get();
-    let place = if after == 0 { zone.chain_length } else { after }.wrapping_sub(1);
-    let Some(&[_, entry]) = platform.object::<[u64; 2]>(chain + place * 2) else { return 0 };
-    entry as Address
 }
 
 /// Whether the rest of a stored key, behind equal first words, is not above the one looked for.

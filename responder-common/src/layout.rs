@@ -3,14 +3,15 @@
 //! Memory is cut into segments of [`SEGMENT_BYTES`]; an [`Address`] names eight octets in one of them.
 //! What is published is never changed: a new version of a node names the one it replaces, and a reader
 //! skips what was born after the version of the zone that it took at its start. The only words that
-//! change in place are index slots ([`Bucket`]) and zone slots ([`ZoneSlot`]), each by one store.
+//! change in place are index slots ([`Bucket`]), zone slots ([`ZoneSlot`]) and proof cells ([`Cell`]),
+//! each by one store.
 
 use core::mem::{align_of, offset_of, size_of};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes whenever a layout in this file changes its meaning; maps of another version are not adopted.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -115,19 +116,71 @@ pub struct Snapshot {
     pub padding: u8,
     /// The apex's name, lower-case, zeros behind it.
     pub name: [u64; 32],
-    /// The chain of NSEC or NSEC3: two words for each, sorted: the key's first eight octets in network
-    /// order; the fragment's address, and in the high half that of the rest of the key, a count of words
-    /// and the words.
-    pub chain: Address,
-    /// Records of the chain.
-    pub chain_length: u32,
-    /// Words: where in the chain the keys begin whose first bits are the place in the directory; one
-    /// more place ends the last.
+    /// The chain of NSEC or NSEC3 by key, cut into leaves: a [`Link`] for each leaf, its first key and
+    /// its address.
+    pub leaves: Address,
+    /// Leaves of the chain.
+    pub leaves_length: u32,
+    /// Words: where among the leaves those begin whose first key's first bits are the place in the
+    /// directory; one more place ends the last.
     pub directory: Address,
-    /// The apex's own NSEC or NSEC3.
+    /// The [`Cell`] of the apex's own NSEC or NSEC3.
     pub apex_proof: Address,
     /// The salt, zeros behind it.
     pub salt: [u64; 7],
+}
+
+/// A place in the chain of NSEC or NSEC3, or in the list of its leaves.
+///
+/// A leaf is a word, how many links it has, and the links.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Clone, Copy)]
+#[repr(C)]
+pub struct Link {
+    /// The key's first eight octets in network order.
+    pub key: u64,
+    /// The record's [`Cell`], or the leaf.
+    pub target: Address,
+    /// The rest of the key: a count of words and the words. None where the first eight octets decide.
+    pub rest: Address,
+}
+
+/// Most links of a leaf.
+pub const LEAF_LINKS: usize = 32;
+
+/// Where a proof stands that many nodes refer to, so that its change does not touch them: the record of
+/// a link of the chain.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Clone, Copy)]
+#[repr(C)]
+pub struct Cell {
+    /// Fragment in the low half, the version in which it was born in the high. Read it by
+    /// [`Cell::fragment`].
+    current: u64,
+    /// The fragment that it replaces.
+    older: u64,
+}
+
+impl Cell {
+    /// A cell before its first change.
+    pub fn new(born: u32, fragment: Address, older: Address) -> Self {
+        Self { current: u64::from(fragment) | u64::from(born) << 32, older: u64::from(older) }
+    }
+
+    /// The words: what is current, and what it replaces. The second is to be stored first.
+    pub fn words(self) -> [u64; 2] {
+        [self.current, self.older]
+    }
+
+    /// The fragment that belongs to a version of the zone.
+    #[inline(always)]
+    pub fn fragment(&self, version: u32) -> Address {
+        // SAFETY: the reference is valid for reads; volatile, because the daemon may store to it.
+        let current = unsafe { core::ptr::read_volatile(&raw const self.current) };
+        if (current >> 32) as u32 <= version {
+            return current as Address;
+        }
+        // SAFETY: as above.
+        unsafe { core::ptr::read_volatile(&raw const self.older) as Address }
+    }
 }
 
 /// How a zone proves that something is not there.
@@ -199,6 +252,8 @@ pub mod node {
     pub const HAS_GLUE: u8 = 32;
     /// Of a delegation: then come the addresses that help.
     pub const HAS_MORE: u8 = 64;
+    /// The name does not exist from this version on.
+    pub const REMOVED: u8 = 128;
 
     /// First word: the version in which the node was born, and the node that it replaces.
     #[inline(always)]
@@ -263,8 +318,13 @@ pub mod node {
         u64::from(rtype) | u64::from(role) << 16 | u64::from(fragment) << 32
     }
 
+    /// The part of a reference by which it is looked up.
+    pub const REFERENCE_KEY: u64 = 0x00ff_ffff;
+
     /// What a reference is there for; it is looked up by role and type together.
     pub mod role {
+        /// Added to a role: the fragment stands behind the node, in the same space.
+        pub const BESIDE: u16 = 0x8000;
         /// An RRset of the name.
         pub const RRSET: u16 = 0;
         /// Addresses without which a referral does not work (RFC 9471); type NS.
@@ -276,7 +336,7 @@ pub mod node {
         pub const ANY: u16 = 3;
         /// The signatures that answer a question for RRSIG; type zero.
         pub const SIGNATURES: u16 = 4;
-        /// The name's own NSEC or NSEC3; type zero, as for all that follow.
+        /// The cell of the name's own NSEC or NSEC3; type zero and a cell, as for all that follow.
         pub const PROOF: u16 = 5;
         /// Where the name has no NSEC3 of its own: that of its closest provable encloser; left out where
         /// that is the apex.
@@ -353,6 +413,7 @@ const _: () = {
     assert!(size_of::<Snapshot>() == 360 && align_of::<Snapshot>() == 8);
     assert!(offset_of!(Snapshot, name) == 32);
     assert!(size_of::<Bucket>() == 64);
+    assert!(size_of::<Link>() == 16 && size_of::<Cell>() == 16);
     assert!(size_of::<Fragment>() == 16);
     assert!(size_of::<ZoneSlot>() == 16);
     assert!(offset_of!(Root, seed) == 8 && offset_of!(Root, zones) % 8 == 0);

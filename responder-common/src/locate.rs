@@ -229,9 +229,12 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         if differs(platform, s, start, length, stored) {
             return true;
         }
+        let kind = node::kind(second);
+        if kind & node::REMOVED != 0 {
+            return false;
+        }
         s.node.set(found);
         s.depth.set(depth);
-        let kind = node::kind(second);
         let exact = depth == labels;
         if kind & node::DELEGATION != 0 && !(exact && ds) {
             return false;

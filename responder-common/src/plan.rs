@@ -157,7 +157,7 @@ fn no_name<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: 
     }
     let no_wildcard = find(platform, s, role::NO_WILDCARD, 0);
     if no_wildcard != 0 {
-        denial::prove(platform, s, origin, no_wildcard);
+        denial::prove(platform, s, zone, origin, no_wildcard);
     }
     if cover { Next::Cover } else { Next::Reply }
 }
@@ -218,7 +218,7 @@ pub(crate) fn find<P: Platform>(platform: &P, s: &mut Scratch, role: u16, rtype:
     s.candidate.set(0);
     platform.repeat(node::references(second), |step| {
         let Some(reference) = bounds::get(&here.words, base + step) else { return false };
-        if reference & 0xffff_ffff == key {
+        if reference & node::REFERENCE_KEY == key {
             s.candidate.set((reference >> 32) as Address);
             return false;
         }

@@ -95,6 +95,17 @@ impl Memory {
         Some(unsafe { &*start.add(offset as usize).cast::<T>() })
     }
 
+    /// Octets in a row; nothing where they would go beyond a segment.
+    pub fn octets(&self, address: Address, length: usize) -> Option<&[u8]> {
+        let start = self.starts.get((address >> UNIT_BITS) as usize)?.load(Ordering::Acquire);
+        let offset = (u64::from(address) % (1 << UNIT_BITS) * UNIT) as usize;
+        if start.is_null() || offset + length > SEGMENT_BYTES as usize {
+            return None;
+        }
+        // SAFETY: inside a mapped segment, as was just checked, for as long as `self` lives.
+        Some(unsafe { std::slice::from_raw_parts(start.add(offset), length) })
+    }
+
     /// Adds segments at the end; the number of the first.
     pub fn grow(&self, count: u32) -> io::Result<u32> {
         let first = self.count.load(Ordering::Relaxed);

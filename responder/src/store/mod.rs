@@ -5,8 +5,10 @@
 //! | [`memory`] | segments: BPF maps seen as memory, or a process's own |
 //! | [`space`] | which stretches of the segments are in use, and by whom |
 //! | [`publish`] | the zone table: a zone comes, changes and goes by one store |
+//! | [`commit`] | a version that shares all but what changed with the one before |
 //! | [`readers`] | when what was taken out of service may be used again |
 
+mod commit;
 pub mod memory;
 mod publish;
 mod readers;
@@ -25,11 +27,16 @@ use responder_common::{
 };
 use zerocopy::{FromBytes, Immutable};
 
+pub use self::{
+    commit::{Commit, Found},
+    publish::{Directory, Usage},
+    readers::Reader,
+    space::Space,
+};
 use self::{
     memory::{Backing, Memory, OwnMemory},
     readers::Readers,
 };
-pub use self::{publish::Directory, readers::Reader, space::Space};
 
 /// Options that every reply depends on.
 #[derive(Debug, Clone)]
@@ -146,6 +153,21 @@ impl Store {
     /// New space for a zone's next version.
     pub fn space(&self) -> Space<'_> {
         Space::new(self)
+    }
+
+    /// An object at an address, for who writes zones.
+    pub fn object_at<T: FromBytes + Immutable>(&self, address: Address) -> Option<&T> {
+        self.memory.object(address)
+    }
+
+    /// Octets in a row, for who writes zones.
+    pub fn octets_at(&self, address: Address, length: usize) -> Option<&[u8]> {
+        self.memory.octets(address, length)
+    }
+
+    /// Whether these octets stand at an address.
+    pub fn holds(&self, address: Address, octets: &[u8]) -> bool {
+        self.memory.octets(address, octets.len()) == Some(octets)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

@@ -7,40 +7,64 @@ use std::{
 };
 
 use responder_common::{
-    layout::{Address, Snapshot, ZONE_SLOTS},
+    layout::{Address, BUCKET_SLOTS, Snapshot, ZONE_SLOTS},
     locate::{ZONE_PROBES, zone_slot},
     name,
     wire::LABELS_MAX,
 };
 use zerocopy::IntoBytes;
 
-use super::{Space, Store, space::Block};
+use super::{Space, Store, space::Holding};
 
 /// The zones being served, by their apex in lower-case wire form.
 #[derive(Default)]
 pub struct Directory {
-    zones: HashMap<Vec<u8>, Served>,
+    pub(super) zones: HashMap<Vec<u8>, Served>,
 }
 
-/// What a served zone holds.
-struct Served {
-    slot: usize,
-    blocks: Vec<Block>,
-    version: u32,
+/// A served zone.
+pub(super) struct Served {
+    pub(super) slot: usize,
+    /// What it holds; lent to a commit while there is one.
+    pub(super) holding: Holding,
+    pub(super) version: u32,
+    pub(super) snapshot: Address,
+    /// Slots of its index that are not empty.
+    pub(super) index_used: u64,
+    /// What no reader finds any more, but some may still look at until the next grace is over.
+    pub(super) fading: Vec<(Address, Address)>,
+    /// Whether a commit is at work.
+    pub(super) lent: bool,
+}
+
+/// What a served zone holds of the store, in octets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Read by queries.
+    pub live: u64,
+    /// Given back by commits and not used again yet.
+    pub dead: u64,
+    /// All that is reserved for the zone.
+    pub reserved: u64,
+    /// Slots of its index in use.
+    pub index_used: u64,
+    /// Slots of its index.
+    pub index_slots: u64,
 }
 
 impl Store {
     /// Serves what `space` holds under `apex` (lower-case wire form) in place of what was served before.
     /// Queries received before see the old version whole, later ones the new version whole.
     ///
-    /// `labels` is the number of labels of the zone's deepest name.
+    /// `labels` is the number of labels of the zone's deepest name, `names` how many its index holds.
     ///
     /// # Errors
-    /// When the zone table is full.
+    /// When the zone table is full, or a commit to the zone is at work.
     pub fn publish(
         &self,
         apex: &[u8],
         labels: u32,
+        names: u64,
         mut snapshot: Snapshot,
         mut space: Space<'_>,
     ) -> io::Result<()> {
@@ -48,15 +72,19 @@ impl Store {
         let version = self.writer().directory.zones.get(apex).map_or(0, |zone| zone.version);
         snapshot.version = version.wrapping_add(1);
         space.write(address, snapshot.as_bytes());
-        let blocks = space.into_blocks();
+        let holding = space.into_holding();
         let mut writer = self.writer();
+        if writer.directory.zones.get(apex).is_some_and(|zone| zone.lent) {
+            writer.space.give(&holding.into_blocks());
+            return Err(io::Error::other("a commit to this zone is at work"));
+        }
         let old = writer.directory.zones.remove(apex);
         let slot = match &old {
             Some(zone) => zone.slot,
             None => match self.free_slot(apex) {
                 Some(slot) => slot,
                 None => {
-                    writer.space.give(&blocks);
+                    writer.space.give(&holding.into_blocks());
                     return Err(io::Error::other(format!(
                         "the zone table is full: {} zones are served",
                         writer.directory.zones.len()
@@ -66,23 +94,48 @@ impl Store {
         };
         self.announce_depth(u32::from(snapshot.apex_labels), labels);
         self.set_slot(slot, apex, address);
-        let served = Served { slot, blocks, version: snapshot.version };
+        let served = Served {
+            slot,
+            holding,
+            version: snapshot.version,
+            snapshot: address,
+            index_used: names,
+            fading: Vec::new(),
+            lent: false,
+        };
         writer.directory.zones.insert(apex.to_owned(), served);
         if let Some(old) = old {
             self.grace();
-            writer.space.give(&old.blocks);
+            writer.space.give(&old.holding.into_blocks());
         }
         Ok(())
+    }
+
+    /// What a served zone holds, by its apex in lower-case wire form.
+    pub fn usage(&self, apex: &[u8]) -> Option<Usage> {
+        let writer = self.writer();
+        let zone = writer.directory.zones.get(apex)?;
+        let snapshot: &Snapshot = self.memory.object(zone.snapshot)?;
+        Some(Usage {
+            live: zone.holding.live(),
+            dead: zone.holding.dead(),
+            reserved: zone.holding.bytes(),
+            index_used: zone.index_used,
+            index_slots: (u64::from(snapshot.index_mask) + 1) * BUCKET_SLOTS as u64,
+        })
     }
 
     /// Takes a zone out of service; what it held is freed. False where it was not served.
     pub fn remove_zone(&self, name: &str) -> bool {
         let Ok(apex) = crate::zone::name::from_text_lower(name) else { return false };
         let mut writer = self.writer();
+        if writer.directory.zones.get(&apex).is_none_or(|zone| zone.lent) {
+            return false;
+        }
         let Some(old) = writer.directory.zones.remove(&apex) else { return false };
         self.slot_snapshot(old.slot).store(0, Ordering::Release);
         self.grace();
-        writer.space.give(&old.blocks);
+        writer.space.give(&old.holding.into_blocks());
         true
     }
 
@@ -109,7 +162,7 @@ impl Store {
     }
 
     /// Tells readers how deep to look before there is something to find.
-    fn announce_depth(&self, apex_labels: u32, labels: u32) {
+    pub(super) fn announce_depth(&self, apex_labels: u32, labels: u32) {
         let root = self.memory.root_mut();
         // SAFETY: aligned words of the root; atomic, because readers run.
         unsafe {
@@ -121,7 +174,7 @@ impl Store {
         }
     }
 
-    fn set_slot(&self, slot: usize, apex: &[u8], snapshot: Address) {
+    pub(super) fn set_slot(&self, slot: usize, apex: &[u8], snapshot: Address) {
         let hash = self.apex_hash(apex);
         // SAFETY: an aligned word of the root; atomic, because readers run. A reader that sees the hash
         // before the snapshot takes the slot for a removed zone's.

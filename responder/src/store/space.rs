@@ -1,7 +1,8 @@
 //! Space: stretches of the segments, taken by a zone's version and given back with it.
 //!
-//! A version takes blocks of a power of two and fills them from the front; what it no longer needs goes
-//! back block by block, so that a small zone costs little and a large one few blocks.
+//! A zone takes blocks of a power of two and fills them from the front, so that a small zone costs little
+//! and a large one few blocks. A commit gives back what it replaced, object by object; a zone that is
+//! compiled anew gives back its blocks.
 
 use std::{collections::BTreeMap, io};
 
@@ -67,20 +68,111 @@ impl Spaces {
     }
 }
 
+/// What a zone holds of the store: its blocks, and what in them is free.
+#[derive(Default)]
+pub struct Holding {
+    blocks: Vec<Block>,
+    /// The stretch that is filled from the front.
+    next: Address,
+    end: Address,
+    /// Stretches to fill after it.
+    spare: Vec<(Address, Address)>,
+    /// Objects given back, by units.
+    free: BTreeMap<Address, Vec<Address>>,
+    /// Rows given back, by units: they begin and end with a cache line.
+    rows: BTreeMap<Address, Vec<Address>>,
+    live: u64,
+    dead: u64,
+}
+
+impl Holding {
+    /// Octets in use.
+    pub fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// Octets given back and not used again yet.
+    pub fn dead(&self) -> u64 {
+        self.dead
+    }
+
+    /// Octets of all blocks.
+    pub fn bytes(&self) -> u64 {
+        self.blocks.iter().map(|block| 1 << block.order).sum()
+    }
+
+    /// The blocks, for somebody else to give back.
+    pub fn into_blocks(self) -> Vec<Block> {
+        self.blocks
+    }
+
+    /// Takes an object of so many units back.
+    pub fn give(&mut self, start: Address, units: Address) {
+        self.free.entry(units).or_default().push(start);
+        self.count_given(units);
+    }
+
+    /// Takes a row of so many units back.
+    pub fn give_row(&mut self, start: Address, units: Address) {
+        self.rows.entry(row_units(units)).or_default().push(start);
+        self.count_given(row_units(units));
+    }
+
+    fn count_given(&mut self, units: Address) {
+        self.live -= u64::from(units) * UNIT;
+        self.dead += u64::from(units) * UNIT;
+    }
+
+    fn count_taken(&mut self, units: Address) {
+        self.dead -= u64::from(units) * UNIT;
+    }
+}
+
+/// Units of a row that has at least so many: whole cache lines, and of long rows sizes that differ by an
+/// eighth, so that one is likely to fit where another was.
+fn row_units(units: Address) -> Address {
+    const LINE_UNITS: Address = (LINE / UNIT) as Address;
+    let step = (units / 8).next_power_of_two().max(LINE_UNITS);
+    units.next_multiple_of(step)
+}
+
+/// Takes a stretch of exactly so many units from a list.
+fn exactly(free: &mut BTreeMap<Address, Vec<Address>>, units: Address) -> Option<Address> {
+    let places = free.get_mut(&units)?;
+    let place = places.pop();
+    if places.is_empty() {
+        free.remove(&units);
+    }
+    place
+}
+
+/// Takes so many units from the front of the smallest stretch that has at least twice as many.
+fn front(free: &mut BTreeMap<Address, Vec<Address>>, units: Address) -> Option<Address> {
+    let size = *free.range(units.checked_mul(2)?..).next()?.0;
+    let start = exactly(free, size)?;
+    free.entry(size - units).or_default().push(start + units);
+    Some(start)
+}
+
 /// The space of one version of a zone, while it is being filled.
 ///
 /// Dropped without having been published, it gives everything back.
 pub struct Space<'a> {
     store: &'a Store,
-    blocks: Vec<Block>,
-    next: Address,
-    end: Address,
-    used: u64,
+    holding: Holding,
+    /// What a commit took so far, to be given back if it fails: start, units, whether a row. None for
+    /// a first version, which fails as a whole.
+    taken: Option<Vec<(Address, Address, bool)>>,
 }
 
 impl<'a> Space<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
-        Self { store, blocks: Vec::new(), next: 0, end: 0, used: 0 }
+        Self { store, holding: Holding::default(), taken: None }
+    }
+
+    /// Goes on in the space that a zone holds already.
+    pub(super) fn within(store: &'a Store, holding: Holding) -> Self {
+        Self { store, holding, taken: Some(Vec::new()) }
     }
 
     /// The store that it is a part of.
@@ -95,49 +187,90 @@ impl<'a> Space<'a> {
     /// When the store is full.
     pub fn take(&mut self, length: u64, hot: u64) -> io::Result<Address> {
         let units = length.div_ceil(UNIT) as Address;
-        let in_line = u64::from(self.next) * UNIT % LINE;
-        let lines = |start: u64| (start + hot.min(LINE)).div_ceil(LINE);
-        if lines(in_line) > lines(0) {
-            self.next += ((LINE - in_line) / UNIT) as Address;
-        }
-        if self.end.saturating_sub(self.next) < units {
-            let grown = SMALLEST + self.blocks.len() as u32;
-            let needed = length.next_power_of_two().trailing_zeros();
-            let block = self.block(grown.min(LARGEST).max(needed))?;
-            self.next = block.start;
-            self.end = block.start + ((1_u64 << block.order) / UNIT) as Address;
-            if self.next == 0 {
-                // Address zero is "none".
-                self.next = (LINE / UNIT) as Address;
-                return self.take(length, hot);
+        let free = &mut self.holding.free;
+        let start = match exactly(free, units).or_else(|| front(free, units)) {
+            Some(start) => {
+                self.holding.count_taken(units);
+                start
             }
+            None => self.take_new(length, hot)?,
+        };
+        self.holding.live += u64::from(units) * UNIT;
+        if let Some(taken) = &mut self.taken {
+            taken.push((start, units, false));
         }
-        let start = self.next;
-        self.next += units;
-        self.used += u64::from(units) * UNIT;
         Ok(start)
     }
 
-    /// Takes a row of `lines` cache lines, a power of two, perhaps across segments.
+    /// Takes a row of at least `length` octets that begins with a cache line, perhaps across segments.
     ///
     /// # Errors
     /// When the store is full.
-    pub fn take_lines(&mut self, lines: u64) -> io::Result<Address> {
-        let length = lines * LINE;
-        if length <= 1 << SMALLEST {
-            return self.take(length, length.min(LINE));
+    pub fn take_row(&mut self, length: u64) -> io::Result<Address> {
+        let units = row_units(length.div_ceil(UNIT).max(1) as Address);
+        let rows = &mut self.holding.rows;
+        let start = match exactly(rows, units).or_else(|| front(rows, units)) {
+            Some(start) => {
+                self.holding.count_taken(units);
+                start
+            }
+            None => self.take_new(u64::from(units) * UNIT, LINE)?,
+        };
+        self.holding.live += u64::from(units) * UNIT;
+        if let Some(taken) = &mut self.taken {
+            taken.push((start, units, true));
         }
-        let mut block = self.block(length.trailing_zeros())?;
-        if block.start == 0 {
-            // Address zero is "none": this one stays taken and unused.
-            block = self.block(length.trailing_zeros())?;
+        Ok(start)
+    }
+
+    /// Takes from space that was never used.
+    fn take_new(&mut self, length: u64, hot: u64) -> io::Result<Address> {
+        let units = length.div_ceil(UNIT) as Address;
+        loop {
+            let holding = &mut self.holding;
+            let in_line = u64::from(holding.next) * UNIT % LINE;
+            let lines = |start: u64| (start + hot.min(LINE)).div_ceil(LINE);
+            let mut start = holding.next;
+            if lines(in_line) > lines(0) {
+                start += ((LINE - in_line) / UNIT) as Address;
+            }
+            // Only what is longer than a segment goes over the end of one.
+            if length <= SEGMENT_BYTES && start >> UNIT_BITS != (start + units - 1) >> UNIT_BITS {
+                start = ((start >> UNIT_BITS) + 1) << UNIT_BITS;
+            }
+            if start <= holding.end && holding.end - start >= units {
+                holding.next = start + units;
+                return Ok(start);
+            }
+            if holding.end - holding.next >= (1 << SMALLEST) / UNIT as Address {
+                // Enough is left for smaller things.
+                let rest = (holding.next, holding.end);
+                holding.spare.insert(0, rest);
+                holding.next = holding.end;
+            }
+            let fits = |&(next, end): &(Address, Address)| end - next >= units + 7;
+            if let Some(place) = holding.spare.iter().rposition(fits) {
+                (holding.next, holding.end) = holding.spare.remove(place);
+                continue;
+            }
+            self.grow(length)?;
         }
-        self.used += length;
-        let zeros = vec![0_u8; (1 << 20).min(length as usize)];
-        for done in (0..length).step_by(zeros.len()) {
-            self.write(block.start + (done / UNIT) as Address, &zeros);
+    }
+
+    /// Takes another block, in which `length` octets fit.
+    fn grow(&mut self, length: u64) -> io::Result<()> {
+        let grown = SMALLEST + self.holding.blocks.len() as u32;
+        let needed = length.next_power_of_two().trailing_zeros();
+        let order = grown.min(LARGEST).max(needed);
+        let block = self.store.writer().space.take(self.store, order)?;
+        self.holding.blocks.push(block);
+        (self.holding.next, self.holding.end) =
+            (block.start, block.start + ((1_u64 << block.order) / UNIT) as Address);
+        if self.holding.next == 0 {
+            // Address zero is "none".
+            self.holding.next = (LINE / UNIT) as Address;
         }
-        Ok(block.start)
+        Ok(())
     }
 
     /// Writes to space that was taken.
@@ -145,27 +278,108 @@ impl<'a> Space<'a> {
         self.store.memory.write(address, octets);
     }
 
-    /// Octets taken so far, padding not counted.
+    /// Writes to a row, which may go over the end of a segment.
+    pub fn write_row(&self, start: Address, octets: &[u8]) {
+        let mut at = start;
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let room = SEGMENT_BYTES - u64::from(at) % (1 << UNIT_BITS) * UNIT;
+            let (chunk, behind) = rest.split_at(rest.len().min(room as usize));
+            self.write(at, chunk);
+            at += (chunk.len() as u64 / UNIT) as Address;
+            rest = behind;
+        }
+    }
+
+    /// Octets in use, padding not counted.
     pub fn used(&self) -> u64 {
-        self.used
+        self.holding.live
     }
 
-    fn block(&mut self, order: u32) -> io::Result<Block> {
-        let block = self.store.writer().space.take(self.store, order)?;
-        self.blocks.push(block);
-        Ok(block)
+    /// What is held, now somebody else's to give back.
+    pub(super) fn into_holding(mut self) -> Holding {
+        self.taken = None;
+        std::mem::take(&mut self.holding)
     }
 
-    /// The blocks, now somebody else's to give back.
-    pub(super) fn into_blocks(mut self) -> Vec<Block> {
-        std::mem::take(&mut self.blocks)
+    /// What was held before, and nothing of what was taken since.
+    pub(super) fn take_back(mut self) -> Holding {
+        for (start, units, row) in self.taken.take().unwrap_or_default() {
+            if row {
+                self.holding.give_row(start, units);
+            } else {
+                self.holding.give(start, units);
+            }
+        }
+        std::mem::take(&mut self.holding)
     }
 }
 
 impl Drop for Space<'_> {
     fn drop(&mut self) {
-        if !self.blocks.is_empty() {
-            self.store.writer().space.give(&self.blocks);
+        if !self.holding.blocks.is_empty() {
+            self.store.writer().space.give(&self.holding.blocks);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    fn store() -> Store {
+        let options = StoreOptions { udp_size: 1232, id: String::new() };
+        Store::in_memory(&options).expect("memory")
+    }
+
+    #[test]
+    fn what_was_given_back_is_used_again() {
+        let store = store();
+        let mut space = Space::new(&store);
+        let first = space.take(40, 16).expect("room");
+        let other = space.take(40, 16).expect("room");
+        let mut holding = space.into_holding();
+        holding.give(first, 5);
+        assert_eq!((holding.live(), holding.dead()), (40, 40));
+        let mut space = Space::within(&store, holding);
+        assert_eq!(space.take(40, 16).expect("room"), first);
+        assert_ne!(space.take(40, 16).expect("room"), other);
+        assert_eq!(space.used(), 120);
+        let holding = space.take_back();
+        assert_eq!((holding.live(), holding.dead()), (40, 80));
+        store.writer().space.give(&holding.into_blocks());
+    }
+
+    #[test]
+    fn rows_begin_with_a_cache_line() {
+        let store = store();
+        let mut space = Space::new(&store);
+        for length in [8, 64, 65, 4_000, 5_000_000, 70 << 20] {
+            space.take(24, 24).expect("room");
+            let row = space.take_row(length).expect("room");
+            assert_eq!(u64::from(row) * UNIT % LINE, 0);
+            space.write_row(row, &vec![7; length as usize]);
+        }
+    }
+
+    #[test]
+    fn objects_do_not_overlap() {
+        let store = store();
+        let mut space = Space::new(&store);
+        let mut taken = Vec::new();
+        for round in 0..2_000_u64 {
+            let length = 8 + round * 37 % 900;
+            let start = if round % 50 == 0 {
+                space.take_row(length * 40).map(|start| (start, length * 40))
+            } else {
+                space.take(length, length).map(|start| (start, length))
+            };
+            taken.push(start.expect("room"));
+        }
+        taken.sort_unstable();
+        for pair in taken.windows(2) {
+            assert!(u64::from(pair[0].0) + pair[0].1.div_ceil(8) <= u64::from(pair[1].0));
         }
     }
 }

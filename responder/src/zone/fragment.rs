@@ -239,8 +239,8 @@ impl Built {
         (size_of::<Fragment>() + self.patches.len().div_ceil(4) * 8 + self.octets.len()) as u64
     }
 
-    /// Writes it to space that was taken.
-    pub fn write(&self, space: &Space<'_>, at: Address) {
+    /// The octets that it takes in the store.
+    pub fn image(&self) -> Vec<u8> {
         let mut image = Vec::with_capacity(self.stored_length() as usize);
         image.extend_from_slice(self.head.as_bytes());
         for patch in &self.patches {
@@ -248,7 +248,12 @@ impl Built {
         }
         image.resize(size_of::<Fragment>() + self.patches.len().div_ceil(4) * 8, 0);
         image.extend_from_slice(&self.octets);
-        space.write(at, &image);
+        image
+    }
+
+    /// Writes it to space that was taken.
+    pub fn write(&self, space: &Space<'_>, at: Address) {
+        space.write(at, &self.image());
     }
 
     /// Takes space for it alone and writes it there.

@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod chain;
+pub mod change;
 mod collect;
 mod compile;
 mod fragment;
@@ -11,6 +12,7 @@ mod tree;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::compile::write_index;
 use self::{collect::Collector, compile::CompileError, read::Limits, tree::Tree};
 use crate::store::{Store, StoreOptions};
 
@@ -57,7 +59,7 @@ pub fn load(store: &Store, name: &str, file: &Path) -> Result<Loaded, ZoneError>
     collector.sort();
     let tree = Tree::build(collector.owners(), &apex).map_err(fault)?;
     let mut space = store.space();
-    let compiled = compile::compile(&tree, &apex, &mut space).map_err(|error| {
+    let compiled = compile::compile(&tree, &apex, &mut space, &mut |_, _| {}).map_err(|error| {
         fault(match error {
             CompileError::Zone(message) => message,
             CompileError::Store(error) => error.to_string(),
@@ -73,7 +75,7 @@ pub fn load(store: &Store, name: &str, file: &Path) -> Result<Loaded, ZoneError>
     let bytes = space.used();
     let serial = compiled.snapshot.serial;
     store
-        .publish(&apex, tree.labels, compiled.snapshot, space)
+        .publish(&apex, tree.labels, compiled.names, compiled.snapshot, space)
         .map_err(|error| fault(error.to_string()))?;
     Ok(Loaded { serial, records: report.records, names: compiled.names, bytes, warnings })
 }

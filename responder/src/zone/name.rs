@@ -32,6 +32,24 @@ pub fn from_text_lower(text: &str) -> Result<Vec<u8>, String> {
     Ok(name)
 }
 
+/// The lower-case wire form of a name from its sort key (`collect::sort_key`).
+pub fn of_key(key: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(key.len() + 1);
+    for label in key.split_inclusive(|octet| *octet == 0).collect::<Vec<_>>().into_iter().rev() {
+        let length_at = name.len();
+        name.push(0);
+        let mut octets = label[..label.len() - 1].iter();
+        while let Some(&octet) = octets.next() {
+            // 0 and 1 are written as two octets.
+            let escaped = octet == 1;
+            name.push(if escaped { octets.next().map_or(0, |second| second - 1) } else { octet });
+        }
+        name[length_at] = (name.len() - length_at - 1) as u8;
+    }
+    name.push(0);
+    name
+}
+
 /// Prints a name in wire form as text, always with its final dot.
 ///
 /// What means something to a reader of zone files is escaped by a backslash, what cannot be printed

@@ -35,6 +35,7 @@ pub struct Tree<'a> {
 }
 
 /// The addresses of a host.
+#[derive(Clone)]
 pub struct Addresses<'a> {
     /// A.
     pub four: Option<Hosts<'a>>,
@@ -146,20 +147,23 @@ impl<'a> Tree<'a> {
 
     /// Remembers a name's addresses; false where it has none.
     fn add_addresses(&mut self, name: &[u8], owner: &Owner<'a>, glue: bool) -> bool {
-        let hosts = |kind| {
-            owner.rrset(kind).map(|set: &RrSet<'a>| Hosts {
-                ttl: set.ttl,
-                rdata: set.rdata.clone(),
-                signatures: if glue { Vec::new() } else { set.signatures.clone() },
-            })
-        };
-        let addresses = Addresses { four: hosts(rtype::A), six: hosts(rtype::AAAA), glue };
-        if addresses.four.is_none() && addresses.six.is_none() {
-            return false;
-        }
+        let Some(addresses) = hosts(owner, glue) else { return false };
         self.addresses.insert(name.to_vec(), addresses);
         true
     }
+}
+
+/// The addresses that a name owns, if it owns any. Glue has no signatures (RFC 4035, section 2.2).
+pub fn hosts<'a>(owner: &Owner<'a>, glue: bool) -> Option<Addresses<'a>> {
+    let hosts = |kind| {
+        owner.rrset(kind).map(|set: &RrSet<'a>| Hosts {
+            ttl: set.ttl,
+            rdata: set.rdata.clone(),
+            signatures: if glue { Vec::new() } else { set.signatures.clone() },
+        })
+    };
+    let addresses = Addresses { four: hosts(rtype::A), six: hosts(rtype::AAAA), glue };
+    (addresses.four.is_some() || addresses.six.is_some()).then_some(addresses)
 }
 
 /// Labels of a wire name, the root not counted.
@@ -174,7 +178,7 @@ pub fn count_labels(name: &[u8]) -> usize {
 }
 
 /// What no server should serve.
-fn check_rrsets(owner: &Owner<'_>, is_apex: bool) -> Result<(), String> {
+pub fn check_rrsets(owner: &Owner<'_>, is_apex: bool) -> Result<(), String> {
     let name = || super::name::to_text(owner.wire);
     let many = |rtype| owner.rrset(rtype).is_some_and(|set| set.rdata.len() > 1);
     if is_apex {

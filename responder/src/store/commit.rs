@@ -1,0 +1,377 @@
+//! A commit: a version of a zone that shares all but what changed with the one before.
+//!
+//! New nodes stand beside the old ones and name them. The index leads to the new ones, and a reader of
+//! the older version goes on to the old (`locate::walk`). One store of the snapshot's address makes the
+//! new version the one that queries see; what only the old one needs is given back after a grace period.
+
+use std::{collections::HashMap, io};
+
+use responder_common::{
+    layout::{
+        Address, BUCKET_SLOTS, Bucket, Cell, Fragment, Node, Snapshot, UNIT, fragment_start, node,
+        node::role,
+    },
+    name,
+};
+use zerocopy::IntoBytes;
+
+use super::{Space, Store};
+
+/// A slot that was emptied between others: no name has this tag and this node.
+const VACANT: u64 = 1 << 32;
+
+/// Where a name stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// The word of the index that leads to it.
+    slot: Address,
+    /// Its node.
+    pub node: Address,
+}
+
+/// The next version of a zone, in the making. Dropped before [`Commit::finish`], it leaves no trace.
+pub struct Commit<'a> {
+    store: &'a Store,
+    apex: Vec<u8>,
+    before: Snapshot,
+    space: Option<Space<'a>>,
+    /// Index words to store, by their addresses.
+    slots: HashMap<Address, u64>,
+    /// Cells to change: address, words.
+    cells: HashMap<Address, [u64; 2]>,
+    /// What the new version does not need: address, units, whether a row.
+    freed: Vec<(Address, Address, bool)>,
+    /// Names that end with this version: index word, tombstone.
+    removed: Vec<(Address, Address)>,
+    /// Empty slots that get a name.
+    filled: u64,
+    index_used: u64,
+}
+
+impl Store {
+    /// Begins the next version of a served zone, by its apex in lower-case wire form.
+    ///
+    /// # Errors
+    /// When the zone is not served, or another commit to it is at work.
+    pub fn commit(&self, apex: &[u8]) -> io::Result<Commit<'_>> {
+        let mut writer = self.writer();
+        let zone = writer
+            .directory
+            .zones
+            .get_mut(apex)
+            .ok_or_else(|| io::Error::other("the zone is not served"))?;
+        if zone.lent {
+            return Err(io::Error::other("another commit to this zone is at work"));
+        }
+        let before: &Snapshot = self
+            .memory
+            .object(zone.snapshot)
+            .ok_or_else(|| io::Error::other("the zone's snapshot is gone"))?;
+        zone.lent = true;
+        let holding = std::mem::take(&mut zone.holding);
+        Ok(Commit {
+            store: self,
+            apex: apex.to_owned(),
+            before: *before,
+            space: Some(Space::within(self, holding)),
+            slots: HashMap::new(),
+            cells: HashMap::new(),
+            freed: Vec::new(),
+            removed: Vec::new(),
+            filled: 0,
+            index_used: zone.index_used,
+        })
+    }
+}
+
+impl<'a> Commit<'a> {
+    /// The version that queries see now.
+    pub fn before(&self) -> &Snapshot {
+        &self.before
+    }
+
+    /// Slots of the index in use: names of the version before, at least.
+    pub fn names(&self) -> u64 {
+        self.index_used
+    }
+
+    /// The number of the version in the making.
+    pub fn version(&self) -> u32 {
+        self.before.version.wrapping_add(1)
+    }
+
+    /// Where new objects go.
+    pub fn space(&mut self) -> &mut Space<'a> {
+        self.space.as_mut().expect("lent until the end")
+    }
+
+    /// The store, to read from.
+    pub fn reads(&self) -> &'a Store {
+        self.store
+    }
+
+    /// An object of the store.
+    pub fn object<T: zerocopy::FromBytes + zerocopy::Immutable>(
+        &self,
+        address: Address,
+    ) -> Option<&'a T> {
+        self.store.memory.object(address)
+    }
+
+    /// Octets of the store.
+    pub fn octets(&self, address: Address, length: usize) -> Option<&'a [u8]> {
+        self.store.memory.octets(address, length)
+    }
+
+    /// Finds a name below the apex, as the changes so far leave it.
+    pub fn find(&self, name: &[u8]) -> Option<Found> {
+        let hash = name::hash(self.store.hash_key(), name);
+        let relative = &name[..name.len() - self.apex.len()];
+        let mut bucket = hash as u32 & self.before.index_mask;
+        loop {
+            for place in 0..BUCKET_SLOTS as Address {
+                let slot = self.slot(bucket, place);
+                let word = self.word(slot);
+                if word == 0 {
+                    return None;
+                }
+                let found = Found { slot, node: word as Address };
+                if word >> 32 == hash >> 32 && self.is_named(found.node, relative) {
+                    return Some(found);
+                }
+            }
+            bucket = (bucket + 1) & self.before.index_mask;
+        }
+    }
+
+    /// Serves a node under its name from this version on, in place of the one that was found there.
+    /// False where the index has no room for so many new names: the zone is to be compiled anew.
+    #[must_use]
+    pub fn put(&mut self, name: &[u8], found: Option<Found>, node: Address) -> bool {
+        let hash = name::hash(self.store.hash_key(), name);
+        let entry = Bucket::entry(hash, node);
+        if let Some(found) = found {
+            self.free_node(found.node);
+            self.slots.insert(found.slot, entry);
+            return true;
+        }
+        let slots = (u64::from(self.before.index_mask) + 1) * BUCKET_SLOTS as u64;
+        if self.index_used + self.filled + 1 >= slots {
+            return false;
+        }
+        let mut bucket = hash as u32 & self.before.index_mask;
+        loop {
+            for place in 0..BUCKET_SLOTS as Address {
+                let slot = self.slot(bucket, place);
+                let word = self.word(slot);
+                if word == 0 || word == VACANT {
+                    self.filled += u64::from(word == 0);
+                    self.slots.insert(slot, entry);
+                    return true;
+                }
+            }
+            bucket = (bucket + 1) & self.before.index_mask;
+        }
+    }
+
+    /// Ends a name with this version.
+    ///
+    /// # Errors
+    /// When the store is full.
+    pub fn remove(&mut self, name: &[u8], found: Found) -> io::Result<()> {
+        let hash = name::hash(self.store.hash_key(), name);
+        let relative = &name[..name.len() - self.apex.len()];
+        let mut image = Vec::with_capacity(16 + relative.len() + 8);
+        image.extend_from_slice(&node::first(self.version(), found.node).to_le_bytes());
+        let second = node::second(node::REMOVED, relative.len() as u8, 0, 0);
+        image.extend_from_slice(&second.to_le_bytes());
+        image.extend_from_slice(relative);
+        image.resize(image.len().next_multiple_of(UNIT as usize), 0);
+        let tombstone = self.space().take(image.len() as u64, image.len() as u64)?;
+        self.space().write(tombstone, &image);
+        self.free_node(found.node);
+        self.slots.insert(found.slot, Bucket::entry(hash, tombstone));
+        self.removed.push((found.slot, tombstone));
+        Ok(())
+    }
+
+    /// Lets a cell lead to another fragment from this version on.
+    pub fn set_cell(&mut self, cell: Address, fragment: Address) {
+        let Some(now) = self.object::<Cell>(cell) else { return };
+        let older = now.fragment(self.before.version);
+        self.free_fragment(older);
+        self.cells.insert(cell, Cell::new(self.version(), fragment, older).words());
+    }
+
+    /// Gives back a node and what stands behind it, after the grace period.
+    pub fn free_node(&mut self, node: Address) {
+        let Some(object) = self.object::<Node>(node) else { return };
+        let second = object.words[1];
+        let names = node::HEADER_WORDS + node::name_words(second);
+        let mut units = names + node::references(second);
+        for reference in &object.words[names as usize..units as usize] {
+            if (reference >> 16) as u16 & role::BESIDE != 0 {
+                units += self.fragment_units((reference >> 32) as Address);
+            }
+        }
+        self.freed.push((node, units, false));
+    }
+
+    /// Gives back a fragment that stands alone, after the grace period.
+    pub fn free_fragment(&mut self, fragment: Address) {
+        let units = self.fragment_units(fragment);
+        self.freed.push((fragment, units, false));
+    }
+
+    /// Gives back so many octets, after the grace period.
+    pub fn free(&mut self, start: Address, length: u64) {
+        self.freed.push((start, length.div_ceil(UNIT) as Address, false));
+    }
+
+    /// Gives back a row of so many octets, after the grace period.
+    pub fn free_row(&mut self, start: Address, length: u64) {
+        self.freed.push((start, length.div_ceil(UNIT) as Address, true));
+    }
+
+    /// Makes this version the one that queries see. `labels` is the depth of the deepest new name.
+    ///
+    /// Returns once nobody reads the version before any more; queries see the new one earlier.
+    ///
+    /// # Errors
+    /// When the store is full; nothing has changed then.
+    pub fn finish(mut self, mut snapshot: Snapshot, labels: u32) -> io::Result<()> {
+        snapshot.version = self.version();
+        let slots = (u64::from(self.before.index_mask) + 1) * BUCKET_SLOTS as u64;
+        let grown = if (self.index_used + self.filled) * 16 > slots * 13 {
+            let (index, buckets, names) = self.grown_index()?;
+            snapshot.index = index;
+            snapshot.index_mask = buckets - 1;
+            self.free_row(self.before.index, slots * UNIT);
+            Some(names)
+        } else {
+            None
+        };
+        let length = size_of::<Snapshot>() as u64;
+        let address = self.space().take(length, 64)?;
+        self.space().write(address, snapshot.as_bytes());
+
+        // From here on nothing fails.
+        for (&cell, &[current, older]) in &self.cells {
+            self.store.memory.store_word(cell + 1, older);
+            self.store.memory.store_word(cell, current);
+        }
+        if grown.is_none() {
+            for (&slot, &word) in &self.slots {
+                self.store.memory.store_word(slot, word);
+            }
+        }
+        let store = self.store;
+        store.announce_depth(u32::from(snapshot.apex_labels), labels);
+        let (slot, former) = {
+            let writer = store.writer();
+            let zone = &writer.directory.zones[&self.apex];
+            (zone.slot, zone.snapshot)
+        };
+        store.set_slot(slot, &self.apex, address);
+        store.grace();
+
+        self.freed.push((former, length.div_ceil(UNIT) as Address, false));
+        let mut fading = Vec::new();
+        for &(slot, tombstone) in &self.removed {
+            let words = node::HEADER_WORDS
+                + self.object::<Node>(tombstone).map_or(0, |node| node::name_words(node.words[1]));
+            fading.push((tombstone, words));
+            if grown.is_none() {
+                self.vacate(slot);
+            }
+        }
+        let mut holding = self.space.take().expect("lent until the end").into_holding();
+        for &(start, units, row) in &self.freed {
+            if row {
+                holding.give_row(start, units);
+            } else {
+                holding.give(start, units);
+            }
+        }
+        let mut writer = store.writer();
+        let zone = writer.directory.zones.get_mut(&self.apex).expect("lent, so not removed");
+        for (start, units) in std::mem::replace(&mut zone.fading, fading) {
+            holding.give(start, units);
+        }
+        zone.holding = holding;
+        zone.version = snapshot.version;
+        zone.snapshot = address;
+        zone.index_used = grown.unwrap_or(self.index_used + self.filled);
+        zone.lent = false;
+        Ok(())
+    }
+
+    /// Empties the slot of a name that has ended. A slot between others keeps the search going.
+    fn vacate(&self, slot: Address) {
+        let place = (slot - self.before.index) as usize % BUCKET_SLOTS;
+        let last = place + 1 < BUCKET_SLOTS
+            && self.store.memory.object::<u64>(slot + 1).is_some_and(|next| *next == 0);
+        self.store.memory.store_word(slot, if last { 0 } else { VACANT });
+    }
+
+    /// An index of twice the size with the names of the new version: its address, its buckets, the names.
+    fn grown_index(&mut self) -> io::Result<(Address, u32, u64)> {
+        let key = self.store.hash_key();
+        let buckets = self.before.index_mask + 1;
+        let ended: std::collections::HashSet<Address> =
+            self.removed.iter().map(|(_, tombstone)| *tombstone).collect();
+        let mut names = Vec::with_capacity((self.index_used + self.filled) as usize);
+        for slot in (0..buckets * BUCKET_SLOTS as u32).map(|place| self.before.index + place) {
+            let word = self.word(slot);
+            let address = word as Address;
+            if word == 0 || word == VACANT || ended.contains(&address) {
+                continue;
+            }
+            let Some(node) = self.object::<Node>(address) else { continue };
+            let length = node::name_length(node.words[1]) as usize;
+            let mut name = node.words[2..].as_bytes()[..length].to_vec();
+            name.extend_from_slice(&self.apex);
+            names.push((name::hash(key, &name), address));
+        }
+        let (index, buckets) = crate::zone::write_index(&names, self.space())?;
+        Ok((index, buckets, names.len() as u64))
+    }
+
+    fn slot(&self, bucket: u32, place: Address) -> Address {
+        self.before.index + bucket * BUCKET_SLOTS as Address + place
+    }
+
+    /// An index word as the changes so far leave it.
+    fn word(&self, slot: Address) -> u64 {
+        if let Some(word) = self.slots.get(&slot) {
+            return *word;
+        }
+        self.object::<u64>(slot).copied().unwrap_or(0)
+    }
+
+    fn is_named(&self, node: Address, relative: &[u8]) -> bool {
+        let Some(object) = self.object::<Node>(node) else { return false };
+        let second = object.words[1];
+        node::kind(second) & node::REMOVED == 0
+            && node::name_length(second) as usize == relative.len()
+            && object.words[node::HEADER_WORDS as usize..].as_bytes().starts_with(relative)
+    }
+
+    /// Units that a fragment takes.
+    fn fragment_units(&self, fragment: Address) -> Address {
+        let Some(head) = self.object::<Fragment>(fragment) else { return 0 };
+        let octets = fragment_start(head.signed.patches) + u32::from(head.signed.length);
+        octets.div_ceil(UNIT as u32)
+    }
+}
+
+impl Drop for Commit<'_> {
+    fn drop(&mut self) {
+        let Some(space) = self.space.take() else { return };
+        let holding = space.take_back();
+        if let Some(zone) = self.store.writer().directory.zones.get_mut(&self.apex) {
+            zone.holding = holding;
+            zone.lent = false;
+        }
+    }
+}
