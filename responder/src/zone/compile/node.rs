@@ -135,7 +135,12 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
         let mut image = Vec::with_capacity((fixed + beside) as usize);
         image.extend_from_slice(&node::first(self.born, older).to_le_bytes());
         let (names, count) = (relative.len() as u8, references.len() as u8);
-        let second = node::second(kind(source, &references, self.vouches(source)), names, count, source.wildcard);
+        let second = node::second(
+            kind(source, &references, self.vouches(source)),
+            names,
+            count,
+            source.wildcard,
+        );
         image.extend_from_slice(&second.to_le_bytes());
         image.extend_from_slice(relative);
         image.resize(16 + relative.len().div_ceil(8) * 8, 0);

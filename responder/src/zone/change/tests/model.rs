@@ -123,7 +123,7 @@ impl Zone {
             2 if !has(CNAME) => drop(owner.insert(TXT, vec![text(&format!("t{octet}"))])),
             3 | 4 if !has(CNAME) && !has(DNAME) => {
                 owner.insert(NS, vec![wire(&host), wire("ns.example.")]);
-                if octet % 2 == 0 {
+                if octet.is_multiple_of(2) {
                     owner.insert(DS, vec![vec![0, octet, 13, 2, 9, 9, 9, 9]]);
                 }
             }
