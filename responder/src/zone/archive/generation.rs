@@ -31,8 +31,12 @@ const BUILDING: &str = "building";
 /// The file that LMDB keeps its pages in.
 const DATA: &str = "data.mdb";
 
-/// Owners read or written before it is worth while to give pages back. A page fault maps up to 16 pages.
+/// Owners read or written before it is worth while to give pages back at the end of a view or an edit. A
+/// page fault maps up to 16 pages.
 const MANY: u64 = 1024;
+
+/// Owners after which pages are given back in the middle of it: some 6 MB of a scan.
+const TOO_MANY: u64 = 1 << 16;
 
 /// An ordered map of octets to octets.
 pub(super) type Map = Database<'static, Bytes, Bytes>;
@@ -212,9 +216,11 @@ impl Generation {
         Ok(Sizes { file, live: pages as u64 * page_size() })
     }
 
-    /// Counts owners that were read or written.
-    pub fn touch(&self, owners: u64) {
-        self.touched.fetch_add(owners, Ordering::Relaxed);
+    /// Counts an owner that was read or written.
+    pub fn touch(&self) {
+        if self.touched.fetch_add(1, Ordering::Relaxed) >= TOO_MANY {
+            self.release();
+        }
     }
 
     /// [`Generation::release`] if it is worth while.

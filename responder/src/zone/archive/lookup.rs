@@ -218,7 +218,7 @@ mod sealed {
 impl Generation {
     /// An entry of `owners` as what it says.
     fn decode<'a>(&self, (key, octets): (&'a [u8], &'a [u8])) -> Result<OwnerRef<'a>, Error> {
-        self.touch(1);
+        self.touch();
         let key = key.get(1..).ok_or_else(|| self.broken("an owner has no key"))?;
         OwnerRef::decode(key, octets).map_err(|_| self.broken("an owner is not what was written"))
     }
@@ -237,7 +237,7 @@ impl Generation {
 
 type Range<'a> = RoRange<'a, Bytes, Bytes>;
 
-/// Owners in canonical order. Ends after an error.
+/// Owners in canonical order.
 pub struct Owners<'a> {
     generation: &'a Generation,
     range: Range<'a>,

@@ -232,7 +232,7 @@ impl Archive {
     }
 
     /// Gives the pages that were read back to the page cache, so that they no longer count as this
-    /// process' memory. Long reads and large edits do so by themselves when they end.
+    /// process' memory. Long reads and large edits do so by themselves, on their way and at their end.
     pub fn release(&self) {
         self.generation().release();
     }

@@ -161,7 +161,8 @@ fn pages_that_were_read_are_given_back() {
     let live = archive.sizes().unwrap().live;
     let view = archive.read().unwrap();
     assert_eq!(view.all().unwrap().count(), 100_000);
-    assert!(resident() > live / 2, "the scan has mapped it");
+    // On the way after 65,536 owners, so that the rest is mapped at the end.
+    assert!((live / 5..live * 3 / 5).contains(&resident()), "{} of {live}", resident());
     drop(view);
     assert!(resident() < live / 10, "{} of {live}", resident());
 }
