@@ -2,9 +2,10 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, IsTerminal, Read},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Result, bail};
@@ -16,7 +17,7 @@ use crate::{
     config::{Config, Diagnostic, Key, ZoneSource},
     dataplane::Mode,
     serve::{NO_TRANSFERS, interface_exists},
-    zone::{self, Loaded, ZoneError},
+    zone::{self, Loaded, Progress, ZoneError},
 };
 
 #[derive(Debug, Args)]
@@ -98,6 +99,26 @@ fn check(file: &Path) -> Findings {
     findings
 }
 
+/// Checks a zone; on a terminal a bar shows how far that has come, when it takes a while.
+fn check_visibly(name: &str, file: &Path) -> std::result::Result<Loaded, ZoneError> {
+    const WIDTH: u64 = 40;
+    if !io::stderr().is_terminal() {
+        return zone::check(name, file, &Progress::default());
+    }
+    let tell = |progress: &Progress| {
+        let (_, done, total) = progress.get();
+        let filled = (done * WIDTH).checked_div(total).unwrap_or(0).min(WIDTH) as usize;
+        let bar = format!("{}{}", "#".repeat(filled), " ".repeat(WIDTH as usize - filled));
+        eprint!("\r\x1b[K[{bar}] {name} {progress}");
+    };
+    let result = zone::watched(Duration::from_millis(200), tell, |progress| {
+        zone::check(name, file, progress)
+    });
+    // Nothing stays of the bar.
+    eprint!("\r\x1b[K");
+    result
+}
+
 /// A secret must be there, and be the daemon's alone.
 fn check_secret(key: &Key, findings: &mut Findings) {
     let file = &key.secret_file;
@@ -135,7 +156,7 @@ impl Findings {
     }
 
     fn add_zone(&mut self, name: &str, file: &Path) {
-        match zone::check(name, file) {
+        match check_visibly(name, file) {
             Ok(Loaded { serial, records, names, bytes, warnings }) => {
                 let zone = CheckedZone { name: name.to_owned(), serial, records, names, bytes };
                 self.zones.push(zone);

@@ -10,7 +10,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Result, bail};
@@ -20,7 +20,7 @@ use crate::{
     config::{Zone, ZoneSource, canonical_name},
     control::{Reloaded, ZoneState, ZoneStatus},
     store::Store,
-    zone::{self, Loaded},
+    zone::{self, Loaded, Progress},
 };
 
 /// Why a zone with primaries is not served by this version.
@@ -173,7 +173,9 @@ impl Zones {
         let fingerprint = Fingerprint::of(file).ok();
         let started = Instant::now();
         // A fault in the compiler is this zone's misfortune, not the daemon's.
-        let result = catch_unwind(AssertUnwindSafe(|| zone::load(&self.store, name, file)));
+        let tell = |progress: &Progress| info!(zone = name, "loading: {progress}");
+        let load = |progress: &Progress| zone::load_telling(&self.store, name, file, progress);
+        let result = catch_unwind(AssertUnwindSafe(|| zone::watched(TELL_EVERY, tell, load)));
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match result {
             Ok(result) => result.map_err(|error| error.to_string()),
@@ -206,6 +208,9 @@ impl Zones {
         }
     }
 }
+
+/// How often the log says how far a long load has come.
+const TELL_EVERY: Duration = Duration::from_secs(3);
 
 fn log_load(name: &str, result: &Result<Loaded, String>, milliseconds: u64) {
     match result {

@@ -1,33 +1,36 @@
-//! The records of a zone, sorted: names in canonical order (RFC 4034, section 6.1), each with its RRsets.
+//! The records of a zone in canonical order of names (RFC 4034, section 6.1), each with its RRsets.
+//!
+//! The threads that read a zone gather the records of each owner into a *row* ([`rows`]): the name,
+//! then its RRsets, one behind the other, without a pointer. The collector puts rows into large blocks
+//! of memory, where they stay, and sorts 24 octets for each: the place of the row, and the first 16
+//! octets of its key, which nearly always decide.
 
-use std::ops::Range;
+mod order;
+mod rows;
 
-use responder_common::{name::escape, wire::rtype};
+pub use self::{order::sort_key, rows::Rows};
+use self::{
+    order::{Entry, compare_names, key_length},
+    rows::RowSets,
+};
+use super::{Progress, progress::Phase, read::Rejection};
 
-use super::read::RecordRef;
+/// What a block holds, in octets. Blocks this large are given back to the system when they are freed.
+const BLOCK: usize = 64 << 20;
 
-/// Records as they come, in memory of their own.
+/// The first block of a zone: most zones are small.
+const FIRST_BLOCK: usize = 256 << 10;
+
+/// The bits of a row's position that are its place in its block; the others are the block's number.
+const PLACE_BITS: u32 = 40;
+
+/// All rows of a zone.
 #[derive(Default)]
 pub struct Collector {
-    octets: Vec<u8>,
-    names: Vec<Named>,
-    records: Vec<Record>,
-}
-
-/// An owner as it was met.
-struct Named {
-    wire: Range<usize>,
-    key: Range<usize>,
-    /// The records that stand in a row under it.
-    records: Range<usize>,
-}
-
-/// A record's place in the collector.
-#[derive(Clone)]
-struct Record {
-    rtype: u16,
-    ttl: u32,
-    rdata: Range<usize>,
+    blocks: Vec<Vec<u8>>,
+    entries: Vec<Entry>,
+    /// The keys of the entries, one behind the other, after sorting.
+    keys: Vec<u8>,
 }
 
 /// A name and what it owns.
@@ -53,78 +56,108 @@ pub struct RrSet<'a> {
 }
 
 impl Collector {
-    /// Takes a record in.
-    pub fn add(&mut self, record: RecordRef<'_>) {
-        let same =
-            self.names.last().is_some_and(|last| self.octets[last.wire.clone()] == *record.owner);
-        if !same {
-            let wire = self.append(record.owner);
-            let start = self.octets.len();
-            sort_key(record.owner, &mut self.octets);
-            let key = start..self.octets.len();
-            let at = self.records.len();
-            self.names.push(Named { wire, key, records: at..at });
+    /// Takes rows in; those of the file come in its order.
+    ///
+    /// # Errors
+    /// An RRset has more records than a message can count.
+    pub fn add(&mut self, rows: &Rows) -> Result<(), Rejection> {
+        rows.check().map_err(|message| (None, message))?;
+        let start = self.append(rows.octets());
+        self.entries.extend(rows.entries().map(|entry| entry.moved(start)));
+        Ok(())
+    }
+
+    /// Stores octets in a row; their position.
+    fn append(&mut self, octets: &[u8]) -> u64 {
+        let room = |block: &Vec<u8>| block.capacity() - block.len() >= octets.len();
+        if !self.blocks.last().is_some_and(room) {
+            let usual = if self.blocks.is_empty() { FIRST_BLOCK } else { BLOCK };
+            self.blocks.push(Vec::with_capacity(octets.len().max(usual)));
         }
-        let rdata = self.append(record.rdata);
-        self.records.push(Record { rtype: record.rtype, ttl: record.ttl, rdata });
-        self.names.last_mut().expect("just ensured").records.end += 1;
+        let number = self.blocks.len() - 1;
+        let block = &mut self.blocks[number];
+        let place = block.len();
+        block.extend_from_slice(octets);
+        (number as u64) << PLACE_BITS | place as u64
     }
 
-    fn append(&mut self, octets: &[u8]) -> Range<usize> {
-        let start = self.octets.len();
-        self.octets.extend_from_slice(octets);
-        start..self.octets.len()
+    /// The row at a position, and what follows it in its block.
+    fn row(&self, position: u64) -> &[u8] {
+        let place = position & ((1 << PLACE_BITS) - 1);
+        &self.blocks[(position >> PLACE_BITS) as usize][place as usize..]
     }
 
-    /// Sorts what was collected.
-    pub fn sort(&mut self) {
-        let octets = &self.octets;
-        self.names.sort_by(|one, other| octets[one.key.clone()].cmp(&octets[other.key.clone()]));
+    fn wire(&self, entry: &Entry) -> &[u8] {
+        rows::wire(self.row(entry.position))
+    }
+
+    /// Sorts what was collected; owners that were met more than once become one.
+    ///
+    /// # Errors
+    /// As [`Collector::add`].
+    pub fn sort(&mut self, progress: &Progress) -> Result<(), String> {
+        progress.enter(Phase::Sorting, 0);
+        let mut entries = std::mem::take(&mut self.entries);
+        order::sort(&mut entries, &|one, other| {
+            one.compare_prefix(other)
+                .unwrap_or_else(|| compare_names(self.wire(one), self.wire(other)))
+                .then(one.position.cmp(&other.position))
+        });
+        let same = |collector: &Self, one: &Entry, other: &Entry| {
+            one.compare_prefix(other)
+                .unwrap_or_else(|| compare_names(collector.wire(one), collector.wire(other)))
+                .is_eq()
+        };
+        let mut kept = 0;
+        let mut at = 0;
+        while at < entries.len() {
+            let mut end = at + 1;
+            while end < entries.len() && same(self, &entries[at], &entries[end]) {
+                end += 1;
+            }
+            let mut entry = entries[at];
+            if end - at > 1 {
+                let rows = entries[at..end].iter().map(|entry| self.row(entry.position));
+                let joined = rows::join(rows)?;
+                entry.position = self.append(&joined);
+            }
+            entries[kept] = entry;
+            kept += 1;
+            at = end;
+        }
+        entries.truncate(kept);
+        let mut keys = Vec::new();
+        entries.iter().for_each(|entry| sort_key(self.wire(entry), &mut keys));
+        (self.entries, self.keys) = (entries, keys);
+        progress.enter(Phase::Arranging, kept as u64);
+        Ok(())
     }
 
     /// The owners in canonical order, after [`Collector::sort`].
     pub fn owners(&self) -> impl Iterator<Item = Owner<'_>> {
-        let key = |name: &Named| &self.octets[name.key.clone()];
-        self.names.chunk_by(move |one, other| key(one) == key(other)).map(move |same| Owner {
-            wire: &self.octets[same[0].wire.clone()],
-            key: key(&same[0]),
-            rrsets: self.rrsets(same),
+        let mut keys = self.keys.as_slice();
+        self.entries.iter().map(move |entry| {
+            let row = self.row(entry.position);
+            let wire = rows::wire(row);
+            let (key, rest) = keys.split_at(key_length(wire, keys));
+            keys = rest;
+            // Exactly as large as it must be: there are millions.
+            let mut rrsets = Vec::with_capacity(RowSets::of(row).count());
+            rrsets.extend(RowSets::of(row).filter_map(RrSet::of));
+            Owner { wire, key, rrsets }
         })
     }
+}
 
-    fn rrsets(&self, names: &[Named]) -> Vec<RrSet<'_>> {
-        let mut sets: Vec<RrSet<'_>> = Vec::new();
-        let mut signatures: Vec<(u16, &[u8])> = Vec::new();
-        for record in names.iter().flat_map(|name| &self.records[name.records.clone()]) {
-            let rdata = &self.octets[record.rdata.clone()];
-            if record.rtype == rtype::RRSIG && rdata.len() >= 18 {
-                signatures.push((u16::from_be_bytes([rdata[0], rdata[1]]), rdata));
-                continue;
-            }
-            match sets.iter_mut().find(|set| set.rtype == record.rtype) {
-                Some(set) => {
-                    set.ttl = set.ttl.min(record.ttl);
-                    if !set.rdata.contains(&rdata) {
-                        set.rdata.push(rdata);
-                    }
-                }
-                None => sets.push(RrSet {
-                    rtype: record.rtype,
-                    ttl: record.ttl,
-                    rdata: vec![rdata],
-                    signatures: Vec::new(),
-                }),
-            }
-        }
-        for (covered, rdata) in signatures {
-            if let Some(set) = sets.iter_mut().find(|set| set.rtype == covered)
-                && !set.signatures.contains(&rdata)
-            {
-                set.signatures.push(rdata);
-            }
-        }
-        sets.sort_by_key(|set| set.rtype);
-        sets
+impl<'a> RrSet<'a> {
+    /// None where there are only signatures: what they cover is not there.
+    fn of(set: rows::RowSet<'a>) -> Option<Self> {
+        (set.rdata.count() > 0).then(|| Self {
+            rtype: set.rtype,
+            ttl: set.ttl,
+            rdata: set.rdata.iter().collect(),
+            signatures: set.signatures.iter().collect(),
+        })
     }
 }
 
@@ -135,54 +168,90 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Appends a key that sorts as the name does: labels from the root, lower-case, each ended by a zero.
-///
-/// Octets 0 and 1 become two, so that the end of a label sorts before every octet.
-pub fn sort_key(wire: &[u8], to: &mut Vec<u8>) {
-    let mut starts = Vec::with_capacity(8);
-    let mut at = 0;
-    while wire[at] != 0 {
-        starts.push(at);
-        at += usize::from(wire[at]) + 1;
-    }
-    for &start in starts.iter().rev() {
-        for &octet in &wire[start + 1..start + 1 + usize::from(wire[start])] {
-            let (first, second) = escape(octet.to_ascii_lowercase());
-            to.push(first);
-            if second != 0 {
-                to.push(second);
-            }
-        }
-        to.push(0);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use responder_common::wire::rtype;
+
     use super::*;
+    use crate::zone::read::{Batch, RecordRef};
+
+    const APEX: &[u8] = b"\x03lac\0";
+
+    /// Owner, type, TTL, data.
+    type Given<'a> = (&'static [u8], u16, u32, &'a [u8]);
+
+    /// Collects batches of records, and tells owners and their RRsets in a few characters.
+    fn collected(batches: &[&[Given<'_>]]) -> Result<Vec<String>, String> {
+        let mut collector = Collector::default();
+        for batch in batches {
+            let mut rows = Rows::default();
+            rows.begin(APEX);
+            for &(owner, rtype, ttl, rdata) in *batch {
+                rows.add(RecordRef { owner, rtype, ttl, rdata, file: 0, line: 1 });
+            }
+            rows.finish();
+            collector.add(&rows).map_err(|(_, message)| message)?;
+        }
+        collector.sort(&Progress::default())?;
+        let told = |owner: Owner<'_>| {
+            let mut text = owner.wire.escape_ascii().to_string();
+            for RrSet { rtype, ttl, rdata, signatures } in owner.rrsets {
+                text += &format!(" {rtype}/{ttl}:");
+                text.extend(rdata.iter().map(|rdata| char::from(rdata[rdata.len() - 1])));
+                text += &format!("+{}", signatures.len());
+            }
+            text
+        };
+        Ok(collector.owners().map(told).collect())
+    }
+
+    /// A signature over a type.
+    fn over(rtype: u16) -> [u8; 20] {
+        let mut rdata = [7; 20];
+        rdata[..2].copy_from_slice(&rtype.to_be_bytes());
+        rdata
+    }
 
     #[test]
-    fn rfc4034_names_sort_by_labels_from_the_root() {
-        // The list of RFC 4034, section 6.1.
-        let names: [&[u8]; 9] = [
-            b"\x07example\0",
-            b"\x01a\x07example\0",
-            b"\x08yljkjljk\x01a\x07example\0",
-            b"\x01Z\x01a\x07example\0",
-            b"\x04zABC\x01a\x07EXAMPLE\0",
-            b"\x01z\x07example\0",
-            b"\x01\x01\x01z\x07example\0",
-            b"\x01*\x01z\x07example\0",
-            b"\x01\xc8\x01z\x07example\0",
+    fn records_of_an_owner_meet_wherever_they_stand() {
+        let (a, txt) = (over(rtype::A), over(rtype::TXT));
+        let first: &[Given<'_>] = &[
+            (b"\x01B\x03lac\0", rtype::TXT, 60, b"\x01y"),
+            (b"\x01B\x03lac\0", rtype::A, 90, b"192a"),
+            (b"\x01B\x03lac\0", rtype::TXT, 50, b"\x01x"),
+            (b"\x01B\x03lac\0", rtype::TXT, 40, b"\x01y"),
+            (b"\x03lac\0", rtype::TXT, 1, b"\x01z"),
+            // The record that it covers stands in another batch.
+            (b"\x01b\x03lac\0", rtype::RRSIG, 1, &a),
+            (b"\x01b\x03lac\0", rtype::RRSIG, 1, &a),
         ];
-        let keys: Vec<Vec<u8>> = names
-            .iter()
-            .map(|name| {
-                let mut key = Vec::new();
-                sort_key(name, &mut key);
-                key
-            })
-            .collect();
-        assert!(keys.is_sorted());
+        let second: &[Given<'_>] = &[
+            (b"\x01a\x03lac\0", rtype::A, 1, b"192d"),
+            // It covers nothing.
+            (b"\x01a\x03lac\0", rtype::RRSIG, 1, &txt),
+            (b"\x01a\x03lac\0", rtype::RRSIG, 1, &[0; 20]),
+            (b"\x01b\x03LAC\0", rtype::A, 80, b"192c"),
+            (b"\x01b\x03lac\0", rtype::A, 95, b"192a"),
+        ];
+        assert_eq!(
+            collected(&[first, second]).expect("a zone"),
+            [
+                "\\x03lac\\x00 16/1:z+0",
+                "\\x01a\\x03lac\\x00 1/1:d+0",
+                "\\x01B\\x03lac\\x00 1/80:ac+1 16/40:yx+0",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_rrset_that_no_message_can_count_is_refused() {
+        let numbers: Vec<[u8; 4]> = (0..65_536_u32).map(u32::to_be_bytes).collect();
+        let records: Vec<Given<'_>> =
+            numbers.iter().map(|number| (APEX, rtype::A, 1, &number[..])).collect();
+        let outcome = |parts: &[&[Given<'_>]]| collected(parts).map(|owners| owners.len());
+        let refused = Err("the RRset lac. type 1 is larger than a message can be".to_owned());
+        assert_eq!(outcome(&[&records]), refused);
+        assert_eq!(outcome(&[&records[..40_000], &records[30_000..]]), refused);
+        assert_eq!(outcome(&[&records[..40_000], &records[30_000..65_535]]), Ok(1));
     }
 }

@@ -7,13 +7,20 @@ mod collect;
 mod compile;
 mod fragment;
 pub mod name;
+mod progress;
 pub mod read;
 mod tree;
 
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::compile::write_index;
-use self::{collect::Collector, compile::CompileError, read::Limits, tree::Tree};
+pub use self::progress::{Phase, Progress, watched};
+use self::{
+    collect::{Collector, Rows},
+    compile::CompileError,
+    read::Limits,
+    tree::Tree,
+};
 use crate::store::{Store, StoreOptions};
 
 /// A zone that was compiled and is being served.
@@ -49,15 +56,29 @@ pub struct ZoneError {
 /// # Errors
 /// The first fault of the file, or of the store.
 pub fn load(store: &Store, name: &str, file: &Path) -> Result<Loaded, ZoneError> {
+    load_telling(store, name, file, &Progress::default())
+}
+
+/// As [`load`], and tells how far it has come.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_telling(
+    store: &Store,
+    name: &str,
+    file: &Path,
+    progress: &Progress,
+) -> Result<Loaded, ZoneError> {
     let fault = |message: String| ZoneError { file: file.to_owned(), line: None, message };
     let apex = name::from_text_lower(name).map_err(fault)?;
     let mut collector = Collector::default();
-    let report = read::read(&apex, file, &Limits::default(), &mut |record| {
-        collector.add(record);
-        Ok(())
-    })?;
-    collector.sort();
-    let tree = Tree::build(collector.owners(), &apex).map_err(fault)?;
+    let limits = Limits::default();
+    let report =
+        read::read_batches(&apex, file, &limits, progress, &mut |rows: &Rows| collector.add(rows))?;
+    collector.sort(progress).map_err(fault)?;
+    let tree =
+        Tree::build(collector.owners().inspect(|_| progress.add(1)), &apex).map_err(fault)?;
+    progress.enter(Phase::Compiling, 0);
     let mut space = store.space();
     let compiled = compile::compile(&tree, &apex, &mut space, &mut |_, _| {}).map_err(|error| {
         fault(match error {
@@ -84,12 +105,12 @@ pub fn load(store: &Store, name: &str, file: &Path) -> Result<Loaded, ZoneError>
 ///
 /// # Errors
 /// The first fault of the file.
-pub fn check(name: &str, file: &Path) -> Result<Loaded, ZoneError> {
+pub fn check(name: &str, file: &Path, progress: &Progress) -> Result<Loaded, ZoneError> {
     let options = StoreOptions { udp_size: 1232, id: String::new() };
     let store = Store::in_memory(&options).map_err(|error| ZoneError {
         file: file.to_owned(),
         line: None,
         message: error.to_string(),
     })?;
-    load(&store, name, file)
+    load_telling(&store, name, file, progress)
 }

@@ -1,18 +1,21 @@
 //! Reads master files (RFC 1035, section 5) into records in wire form.
 //!
-//! The reading of entries is done by NLnet Labs' `domain`; what stands here is around it: blocks of
-//! whole entries, so that memory stays small whatever the file's size; the line of each record;
-//! `$INCLUDE` and `$TTL`; and what other servers accept beyond the RFCs.
+//! A file is cut into pieces of whole entries ([`source`]), which threads read side by side
+//! ([`crew`]): memory stays small whatever the size of the file. Each piece is read as if nothing
+//! stood before it, which nearly always succeeds; where it does not (its first record leaves out its
+//! owner, say, or there is a fault), it is read again when everything before it is known. Pieces are
+//! taken in the order of the file, so that the first fault is the one that is told.
 //!
-//! Files are read at full speed, a block at a time. When `domain` refuses a block, the rest of it is
-//! read again entry by entry: that tells the very entry and line, and gives the few forms that
-//! `domain` does not know (`1h30m`, `SMIMEA`) a second try in a form that it does. An entry with `@`
-//! in its record data, which `domain` would read as a label, is looked for and read on its own.
+//! The reading of entries ([`entries`]) is done by NLnet Labs' `domain`, but for the plainest records
+//! ([`plain`]), of which large zones have millions; what else stands here is around it: the line of each record, `$INCLUDE` and `$TTL`, and what other servers accept beyond the RFCs.
 
 mod alike;
 mod at_sign;
+mod crew;
 mod directive;
+mod entries;
 mod fault;
+mod plain;
 mod record;
 mod scan;
 mod source;
@@ -20,23 +23,21 @@ mod ttl;
 mod words;
 
 use std::{
-    borrow::Cow,
     ops::Range,
     path::{Path, PathBuf},
+    thread,
 };
 
 use bytes::Bytes;
-use domain::{
-    base::{Name, Ttl, iana::Rtype},
-    zonefile::inplace::Entry,
-};
+use domain::base::{Name, iana::Rtype};
 
 use self::{
-    record::Records,
-    scan::{Fault, Inherited, Scanner},
-    source::{Piece, Source},
+    crew::{Crew, Job},
+    record::Notes,
+    scan::Inherited,
+    source::Source,
 };
-use super::ZoneError;
+use super::{Progress, ZoneError};
 
 /// One record of a zone, in uncompressed wire form, case kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,19 @@ pub struct ReadReport {
     pub warnings: Vec<String>,
 }
 
+/// The records of one piece of a file, as the thread that reads it gathers them.
+pub trait Batch: Default + Send {
+    /// Forgets everything: a piece of the zone at `apex` follows.
+    fn begin(&mut self, apex: &[u8]);
+    /// Takes the next record.
+    fn add(&mut self, record: RecordRef<'_>);
+    /// The piece has ended.
+    fn finish(&mut self);
+}
+
+/// Why a batch is not accepted: the line of the record, where one is to be named, and the fault.
+pub type Rejection = (Option<u64>, String);
+
 /// Streams the records of a master file to `sink`, in file order.
 ///
 /// `apex` is the zone's name in wire form: the first origin, and the bound of what belongs to the
@@ -99,34 +113,55 @@ pub fn read(
     limits: &Limits,
     sink: &mut dyn FnMut(RecordRef<'_>) -> Result<(), String>,
 ) -> Result<ReadReport, ZoneError> {
+    read_batches::<Listed>(apex, file, limits, &Progress::default(), &mut |batch| {
+        batch
+            .records()
+            .try_for_each(|record| sink(record).map_err(|message| (Some(record.line), message)))
+    })
+}
+
+/// As [`read()`], a batch at a time, each made by one of several threads.
+///
+/// # Errors
+/// The first fault, with its file and line; the sink's own errors get the file.
+pub fn read_batches<B: Batch>(
+    apex: &[u8],
+    file: &Path,
+    limits: &Limits,
+    progress: &Progress,
+    sink: &mut dyn FnMut(&B) -> Result<(), Rejection>,
+) -> Result<ReadReport, ZoneError> {
     let origin = Name::from_octets(Bytes::copy_from_slice(apex)).map_err(|_| ZoneError {
         file: file.to_owned(),
         line: None,
         message: "the zone's own name is malformed".to_owned(),
     })?;
-    let mut reader = Reader {
-        limits,
-        allowance: limits.octets,
-        inherited: Inherited::default(),
-        records: Records::new(apex, limits.records, sink),
-        units: false,
-        files: Vec::new(),
-        open: Vec::new(),
-        warnings: Vec::new(),
-    };
-    reader.file(file, origin).map_err(|error| error.in_file(file))?;
-    let mut warnings = reader.warnings;
-    warnings.extend(reader.records.warnings(&reader.files));
-    Ok(ReadReport {
-        records: reader.records.count(),
-        octets: limits.octets - reader.allowance,
-        files: reader.files,
-        warnings,
+    thread::scope(|scope| {
+        let mut reader = Reader {
+            apex,
+            limits,
+            progress,
+            allowance: limits.octets,
+            inherited: Inherited::default(),
+            units: false,
+            files: Vec::new(),
+            open: Vec::new(),
+            notes: Notes::default(),
+            crew: Crew::new(scope, apex, limits.records),
+            sink,
+        };
+        reader.file(file, origin).map_err(|error| error.in_file(file))?;
+        Ok(ReadReport {
+            records: reader.notes.count,
+            octets: limits.octets - reader.allowance,
+            warnings: reader.notes.warnings(apex, &reader.files),
+            files: reader.files,
+        })
     })
 }
 
 /// Where in the file that is being read.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Place {
     file: usize,
     line: u64,
@@ -152,241 +187,149 @@ impl Refusal {
     }
 }
 
-/// The journey through one zone's files.
-struct Reader<'a> {
-    limits: &'a Limits,
+/// The journey through one zone's files: cuts them, and takes what was read, in order.
+struct Reader<'scope, 'env, B> {
+    apex: &'env [u8],
+    limits: &'env Limits,
+    progress: &'env Progress,
     /// Octets that may still be read.
     allowance: u64,
+    /// What is known behind the last piece taken; but the `$TTL` is that of the next one to be cut.
     inherited: Inherited,
-    records: Records<'a>,
     /// Whether times with units were seen: then there will be more, and they are looked for at once.
     units: bool,
     files: Vec<PathBuf>,
     /// The files being read, as the kernel knows them, outermost first.
     open: Vec<PathBuf>,
-    warnings: Vec<String>,
+    notes: Notes,
+    /// Reads the pieces that were cut and not yet taken, all of one file.
+    crew: Crew<'scope, 'env, B>,
+    sink: &'env mut dyn FnMut(&B) -> Result<(), Rejection>,
 }
 
-impl Reader<'_> {
+impl<'env, B: Batch + 'env> Reader<'_, 'env, B> {
     /// Reads one file to its end.
-    fn file(&mut self, path: &Path, mut origin: Name<Bytes>) -> Result<(), Refusal> {
+    fn file(&mut self, path: &Path, origin: Name<Bytes>) -> Result<(), Refusal> {
         let opened = path.canonicalize().and_then(|known| Ok((known, Source::open(path)?)));
         let (known, mut source) = opened.map_err(|error| Refusal {
             file: None,
             line: None,
             message: format!("the zone file cannot be read: {error}"),
         })?;
-        let file = self.files.len();
+        self.progress.expect(source.size());
         self.files.push(path.to_owned());
         self.open.push(known);
+        let result = self.pieces(&mut source, origin);
+        // What was cut before a fault comes first, and so do its own faults.
+        self.take_all()?;
+        self.open.pop();
+        result
+    }
+
+    /// Cuts a file, and has the pieces read.
+    fn pieces(&mut self, source: &mut Source, mut origin: Name<Bytes>) -> Result<(), Refusal> {
+        let file = self.files.len() - 1;
         while let Some(piece) = source
             .next(&mut self.allowance)
             .map_err(|broken| fault::broken(broken, self.limits.octets))?
         {
             if piece.directive {
                 self.directive(piece.text, &mut origin, Place { file, line: piece.line })?;
-            } else if self.units {
-                let (text, long) = ttl::all_in_seconds(piece.text);
-                let piece = Piece { text: &text, long: &long, ..piece };
-                self.piece(&piece, &origin, file)?;
-            } else {
-                self.piece(&piece, &origin, file)?;
-            }
-        }
-        self.open.pop();
-        Ok(())
-    }
-
-    /// Reads a run of records.
-    fn piece(
-        &mut self,
-        piece: &Piece<'_>,
-        origin: &Name<Bytes>,
-        file: usize,
-    ) -> Result<(), Refusal> {
-        let mut lines = Lines::new(piece);
-        let mut at = 0;
-        let mut one_by_one = false;
-        while at < piece.text.len() {
-            // Until there is an owner and a TTL to inherit, their absence must be noticed.
-            if one_by_one || self.inherited.owner.is_empty() || !self.inherited.has_ttl() {
-                let end = words::entry_end(piece.text, at).unwrap_or(piece.text.len());
-                let place = Place { file, line: lines.at(at) };
-                self.entry(&piece.text[at..end], origin, place)?;
-                at = end;
                 continue;
             }
-            let apart = at_sign::next_entry(piece, at);
-            let end = apart.as_ref().map_or(piece.text.len(), |entry| entry.start);
-            if at < end
-                && let Some(read) = self.block(piece, at..end, &mut lines, origin, file)?
-            {
-                at = read;
-                one_by_one = true;
-            } else if let Some(entry) = apart {
-                at = entry.end;
-                let place = Place { file, line: lines.at(entry.start) };
-                self.entry(&piece.text[entry], origin, place)?;
-            } else {
-                return Ok(());
+            if self.crew.is_full() {
+                self.take_one()?;
             }
+            let state = (origin.clone(), self.inherited.default_ttl, self.units);
+            self.crew.give(&piece, file, state);
         }
         Ok(())
     }
 
-    /// Reads a run of entries at full speed. When `domain` refuses one, tells where the
-    /// entries that were not read begin.
-    fn block(
-        &mut self,
-        piece: &Piece<'_>,
-        run: Range<usize>,
-        lines: &mut Lines<'_>,
-        origin: &Name<Bytes>,
-        file: usize,
-    ) -> Result<Option<usize>, Refusal> {
-        let start = run.start;
-        let mut scanner = Scanner::new(&piece.text[run], origin, &self.inherited);
-        let mut last = None;
-        loop {
-            match scanner.next() {
-                Ok(Some(Entry::Record(record))) => {
-                    let at = start + scanner.position();
-                    last = Some(at);
-                    let place = Place { file, line: lines.at(at) };
-                    self.records.take(&record, None, &mut self.inherited, place)?;
-                }
-                Ok(None) => return Ok(None),
-                Ok(Some(Entry::Include { .. })) | Err(_) => break,
-            }
+    /// Takes everything that was cut.
+    fn take_all(&mut self) -> Result<(), Refusal> {
+        while self.crew.is_busy() {
+            self.take_one()?;
         }
-        let mut unread = start;
-        while let Some(last) = last
-            && unread <= last
-        {
-            unread = words::entry_end(piece.text, unread).unwrap_or(piece.text.len());
-        }
-        Ok(Some(unread))
+        Ok(())
     }
 
-    /// Reads one entry, which is a record or empty.
-    fn entry(&mut self, text: &[u8], origin: &Name<Bytes>, place: Place) -> Result<(), Refusal> {
-        let text = at_sign::replace(text, origin).map_or(Cow::Borrowed(text), Cow::Owned);
-        let text = text.as_ref();
-        let fault = match self.scan(text, None, origin, place) {
-            Ok(()) => return Ok(()),
-            Err(Stop::Refusal(refusal)) => return Err(refusal),
-            Err(Stop::Fault(fault)) => fault,
-        };
-        // A second try, in the form that `domain` reads.
-        let seconds = ttl::in_seconds(text);
-        self.units |= seconds.is_some();
-        let alike = alike::borrow(seconds.as_deref().unwrap_or(text));
-        let (second, kind) = match (&alike, &seconds) {
-            (Some(alike), _) => (alike.text.as_slice(), Some(alike)),
-            (None, Some(seconds)) => (seconds.as_slice(), None),
-            (None, None) => return Err(fault::refusal(&fault, text, place)),
-        };
-        match self.scan(second, kind, origin, place) {
-            Ok(()) => Ok(()),
-            Err(Stop::Refusal(refusal)) => Err(refusal),
-            Err(Stop::Fault(fault)) => Err(fault::refusal(&fault, second, place)),
+    /// Takes the oldest piece. After a fault nothing that was cut behind it counts.
+    fn take_one(&mut self) -> Result<(), Refusal> {
+        let Some((mut job, read)) = self.crew.next() else { return Ok(()) };
+        let result = self.take(&mut job, read);
+        match result {
+            Ok(()) => self.crew.recycle(job),
+            Err(_) => self.crew.forget(),
         }
+        result
     }
 
-    /// Scans one entry as it stands.
-    fn scan(
-        &mut self,
-        text: &[u8],
-        alike: Option<&alike::Alike>,
-        origin: &Name<Bytes>,
-        place: Place,
-    ) -> Result<(), Stop> {
-        let mut scanner = Scanner::new(text, origin, &self.inherited);
-        let mut record = match scanner.next()? {
-            Some(Entry::Record(record)) => record,
-            Some(Entry::Include { .. }) => {
-                return Err(Refusal::at(place.line, "a record was expected").into());
-            }
-            None => return Ok(()),
-        };
-        // Looked at first: an entry that fails may be tried again, so nothing of it may be taken.
-        if scanner.next()?.is_some() {
-            return Err(Refusal::at(place.line, "there are two records in one entry").into());
+    fn take(&mut self, job: &mut Job<B>, read: bool) -> Result<(), Refusal> {
+        let (before, most) = (self.notes.count, self.limits.records);
+        if !read || job.notes.count > most - before {
+            job.read(self.apex, most, Some((before, self.inherited.clone())))?;
         }
-        if !self.inherited.has_ttl() && !has_own_ttl(text, origin, &self.inherited) {
-            record.set_ttl(Ttl::from_secs(DEFAULT_TTL));
-            self.warnings.push(format!(
-                "{}:{}: no TTL here and none to inherit: {DEFAULT_TTL} seconds are used; put a \
-                 $TTL line first",
-                self.files[place.file].display(),
-                place.line
-            ));
+        if !job.inherited.owner.is_empty() {
+            self.inherited.owner.clone_from(&job.inherited.owner);
+            self.inherited.last_ttl = job.inherited.last_ttl;
         }
-        Ok(self.records.take(&record, alike, &mut self.inherited, place)?)
+        self.units |= job.units;
+        self.progress.add(job.text.len() as u64);
+        (self.sink)(&job.batch).map_err(|(line, message)| Refusal { file: None, line, message })?;
+        self.notes.append(&mut job.notes);
+        Ok(())
     }
 }
 
-/// The TTL where none is given nor inherited, as other servers have it, in seconds.
-const DEFAULT_TTL: u32 = 3600;
-
-/// Whether an entry that `domain` accepts has a TTL of its own: then a `$TTL` does not touch it.
-fn has_own_ttl(text: &[u8], origin: &Name<Bytes>, inherited: &Inherited) -> bool {
-    [1, 2].into_iter().any(|default| {
-        let inherited = Inherited { default_ttl: Some(default), ..inherited.clone() };
-        match Scanner::new(text, origin, &inherited).next() {
-            Ok(Some(Entry::Record(record))) => record.ttl().as_secs() != default,
-            _ => true,
-        }
-    })
+/// A batch from which every record can be had again, its line too.
+#[derive(Default)]
+struct Listed {
+    octets: Vec<u8>,
+    records: Vec<ListedRecord>,
 }
 
-/// Why the scan of one entry ended early.
-enum Stop {
-    /// `domain` does not read it.
-    Fault(Fault),
-    /// It was read, and refused.
-    Refusal(Refusal),
+struct ListedRecord {
+    owner: Range<usize>,
+    rdata: Range<usize>,
+    rtype: u16,
+    ttl: u32,
+    place: Place,
 }
 
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl Listed {
+    fn append(&mut self, octets: &[u8]) -> Range<usize> {
+        let start = self.octets.len();
+        self.octets.extend_from_slice(octets);
+        start..self.octets.len()
+    }
+
+    fn records(&self) -> impl Iterator<Item = RecordRef<'_>> {
+        self.records.iter().map(|record| RecordRef {
+            owner: &self.octets[record.owner.clone()],
+            rtype: record.rtype,
+            ttl: record.ttl,
+            rdata: &self.octets[record.rdata.clone()],
+            file: record.place.file,
+            line: record.place.line,
+        })
     }
 }
 
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refusal(refusal)
-    }
-}
-
-/// Tells lines by places in a piece, which must come in rising order.
-struct Lines<'a> {
-    piece: &'a Piece<'a>,
-    at: usize,
-    line: u64,
-    long: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn new(piece: &'a Piece<'a>) -> Self {
-        Self { piece, at: 0, line: piece.line, long: 0 }
+impl Batch for Listed {
+    fn begin(&mut self, _apex: &[u8]) {
+        self.octets.clear();
+        self.records.clear();
     }
 
-    /// The line on which the entry around a place begins.
-    fn at(&mut self, mut place: usize) -> u64 {
-        while self.piece.long.get(self.long).is_some_and(|long| long.end <= place) {
-            self.long += 1;
-        }
-        if let Some(long) = self.piece.long.get(self.long).filter(|long| long.contains(&place)) {
-            place = long.start;
-        }
-        if let Some(passed) = self.piece.text.get(self.at..place) {
-            self.line += memchr::memchr_iter(b'\n', passed).count() as u64;
-            self.at = place;
-        }
-        self.line
+    fn add(&mut self, record: RecordRef<'_>) {
+        let RecordRef { rtype, ttl, file, line, .. } = record;
+        let (owner, rdata) = (self.append(record.owner), self.append(record.rdata));
+        let place = Place { file, line };
+        self.records.push(ListedRecord { owner, rdata, rtype, ttl, place });
     }
+
+    fn finish(&mut self) {}
 }
 
 /// Prints a type as a zone file has it.

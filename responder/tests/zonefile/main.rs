@@ -4,6 +4,7 @@ mod at_sign;
 mod entries;
 mod faults;
 mod files;
+mod pieces;
 mod types;
 
 use std::{fs, path::Path};

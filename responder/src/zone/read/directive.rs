@@ -9,13 +9,13 @@ use bytes::Bytes;
 use domain::base::Name;
 
 use super::{
-    Place, Reader, Refusal, fault,
+    Batch, Place, Reader, Refusal, fault,
     record::{EMPTY_LABEL, is_name},
     scan::{Inherited, Scanner},
     ttl, words,
 };
 
-impl Reader<'_> {
+impl<'env, B: Batch + 'env> Reader<'_, 'env, B> {
     /// Obeys a line that begins with `$`.
     pub(super) fn directive(
         &mut self,
@@ -81,6 +81,8 @@ impl Reader<'_> {
                 return refuse(format!("$INCLUDE cannot read {}: {error}", path.display()));
             }
         }
+        // Its first record may inherit from what stands before this line.
+        self.take_all()?;
         let owner = self.inherited.owner.clone();
         let result = self.file(&path, origin);
         self.inherited.owner = owner;

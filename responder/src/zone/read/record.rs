@@ -12,61 +12,37 @@ use domain::{
     zonefile::inplace::ScannedRecord,
 };
 
-use super::{Place, RecordRef, Refusal, alike::Alike, fault::TOO_LONG, scan::Inherited, type_name};
+use super::{
+    Batch, Place, RecordRef, Refusal,
+    alike::Alike,
+    entries::{DEFAULT_TTL, Entries},
+    fault::TOO_LONG,
+    plain,
+    scan::Inherited,
+    type_name,
+};
 use crate::zone::name;
 
-/// Where records go.
-type Sink<'a> = &'a mut dyn FnMut(RecordRef<'_>) -> Result<(), String>;
-
-/// Turns records into wire form and hands them on.
-pub struct Records<'a> {
-    apex: &'a [u8],
-    most: u64,
-    sink: Sink<'a>,
-    count: u64,
-    rdata: Vec<u8>,
-    /// The first record outside of the zone, and how many there are.
-    outside: Option<(Vec<u8>, Place, u64)>,
-    /// The first TTL with the high bit set, and how many there are.
-    huge_ttl: Option<(Place, u64)>,
-}
-
-impl<'a> Records<'a> {
-    /// For the zone at `apex`, which has at most so many records.
-    pub fn new(apex: &'a [u8], most: u64, sink: Sink<'a>) -> Self {
-        Self { apex, most, sink, count: 0, rdata: Vec::new(), outside: None, huge_ttl: None }
-    }
-
-    /// How many records were handed on.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
+impl<B: Batch> Entries<'_, B> {
     /// Hands one record on, and lets the next ones inherit from it.
     pub fn take(
         &mut self,
         record: &ScannedRecord,
         alike: Option<&Alike>,
-        inherited: &mut Inherited,
         place: Place,
     ) -> Result<(), Refusal> {
         let refuse = |message: String| Err(Refusal::at(place.line, message));
-        let owner = &mut inherited.owner;
+        let owner = &mut self.inherited.owner;
         owner.clear();
         let Ok(()) = record.owner().compose(owner);
-        let mut ttl = record.ttl().as_secs();
-        inherited.last_ttl = Some(ttl);
-        let owner = inherited.owner.as_slice();
+        let ttl = record.ttl().as_secs();
+        self.inherited.last_ttl = Some(ttl);
+        let owner = self.inherited.owner.as_slice();
         if !is_name(owner) {
             return refuse(EMPTY_LABEL.to_owned());
         }
-        if !is_at_or_below(owner, self.apex) {
-            self.outside.get_or_insert_with(|| (owner.to_vec(), place, 0)).2 += 1;
+        if self.is_outside(place) {
             return Ok(());
-        }
-        if ttl > i32::MAX as u32 {
-            self.huge_ttl.get_or_insert((place, 0)).1 += 1;
-            ttl = 0;
         }
         self.rdata.clear();
         let Ok(()) = record.data().compose_rdata(&mut self.rdata);
@@ -88,19 +64,86 @@ impl<'a> Records<'a> {
         if self.rdata.len() > usize::from(u16::MAX) {
             return refuse(TOO_LONG.to_owned());
         }
-        if self.count == self.most {
-            return refuse(format!("the zone has more than {} records, its limit", self.most));
+        self.hand_on(rtype, ttl, place)
+    }
+
+    /// As [`Entries::take`], for a plain record, whose owner and data are in their places.
+    pub fn take_plain(&mut self, line: &plain::Plain, place: Place) -> Result<(), Refusal> {
+        let Inherited { default_ttl, last_ttl, .. } = *self.inherited;
+        let ttl = line.ttl.or(default_ttl).or(last_ttl).unwrap_or(DEFAULT_TTL);
+        self.inherited.last_ttl = Some(ttl);
+        if self.is_outside(place) {
+            return Ok(());
         }
-        self.count += 1;
+        self.hand_on(line.rtype, ttl, place)
+    }
+
+    /// Whether the owner at hand is not in the zone, which is noted.
+    fn is_outside(&mut self, place: Place) -> bool {
+        let owner = self.inherited.owner.as_slice();
+        let outside = !is_at_or_below(owner, self.apex);
+        if outside {
+            self.notes.outside.get_or_insert_with(|| (owner.to_vec(), place, 0)).2 += 1;
+        }
+        outside
+    }
+
+    fn hand_on(&mut self, rtype: u16, mut ttl: u32, place: Place) -> Result<(), Refusal> {
+        if ttl > i32::MAX as u32 {
+            self.notes.huge_ttl.get_or_insert((place, 0)).1 += 1;
+            ttl = 0;
+        }
+        if self.before + self.notes.count >= self.most {
+            let message = format!("the zone has more than {} records, its limit", self.most);
+            return Err(Refusal::at(place.line, message));
+        }
+        self.notes.count += 1;
         let Place { file, line } = place;
-        let rdata = self.rdata.as_slice();
-        (self.sink)(RecordRef { owner, rtype, ttl, rdata, file, line }).or_else(refuse)
+        let (owner, rdata) = (self.inherited.owner.as_slice(), self.rdata.as_slice());
+        self.batch.add(RecordRef { owner, rtype, ttl, rdata, file, line });
+        Ok(())
+    }
+}
+
+/// What is to be told of the records that were taken.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Records handed on.
+    pub count: u64,
+    /// Records without a TTL and with none to inherit.
+    pub no_ttl: Vec<Place>,
+    /// The first record outside of the zone, and how many there are.
+    outside: Option<(Vec<u8>, Place, u64)>,
+    /// The first TTL with the high bit set, and how many there are.
+    huge_ttl: Option<(Place, u64)>,
+}
+
+impl Notes {
+    /// Adds those of the next piece.
+    pub fn append(&mut self, next: &mut Self) {
+        self.count += next.count;
+        self.no_ttl.append(&mut next.no_ttl);
+        match (&mut self.outside, next.outside.take()) {
+            (Some((_, _, count)), Some((_, _, more))) => *count += more,
+            (first, more) => *first = first.take().or(more),
+        }
+        match (&mut self.huge_ttl, next.huge_ttl.take()) {
+            (Some((_, count)), Some((_, more))) => *count += more,
+            (first, more) => *first = first.take().or(more),
+        }
     }
 
     /// What was passed over, in one line for each kind.
-    pub fn warnings(&self, files: &[PathBuf]) -> Vec<String> {
-        let mut warnings = Vec::new();
+    pub fn warnings(&self, apex: &[u8], files: &[PathBuf]) -> Vec<String> {
         let at = |place: &Place| format!("{}:{}", files[place.file].display(), place.line);
+        let no_ttl = |place| {
+            format!(
+                "{}: no TTL here and none to inherit: {DEFAULT_TTL} seconds are used; put a $TTL line \
+                 first",
+                at(place)
+            )
+        };
+        let mut warnings: Vec<_> = self.no_ttl.iter().map(no_ttl).collect();
         let others = |count: u64| match count {
             0 | 1 => String::new(),
             2 => ", and one more like it".to_owned(),
@@ -111,7 +154,7 @@ impl<'a> Records<'a> {
                 "{}: {} is outside of the zone {}: the record is left out{}",
                 at(place),
                 name::to_text(owner),
-                name::to_text(self.apex),
+                name::to_text(apex),
                 others(*count)
             ));
         }

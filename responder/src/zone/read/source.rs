@@ -48,17 +48,25 @@ pub struct Source {
     line: u64,
     long: Vec<Range<usize>>,
     ended: bool,
+    size: u64,
 }
 
 impl Source {
     /// Opens a file, which must be a regular one: a pipe or a device could block or never end.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
         let (buffer, long) = (Vec::with_capacity(BLOCK), Vec::new());
-        Ok(Self { file, buffer, start: 0, line: 1, long, ended: false })
+        let size = metadata.len();
+        Ok(Self { file, buffer, start: 0, line: 1, long, ended: false, size })
+    }
+
+    /// The size of the file when it was opened, in octets.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// The next piece, or `None` at the end. What is read is taken off `allowance`, in octets.
@@ -106,11 +114,13 @@ impl Source {
                 Err(open) => return Err(Some(open)),
             }
         }
-        match memchr::memrchr(b'\n', &text[at..]) {
-            Some(lf) => Ok((self.start + at + lf + 1, false)),
-            None if at > 0 => Ok((self.start + at, false)),
-            None => Err((!text.is_empty()).then_some(Open::Line)),
-        }
+        let end = match memchr::memrchr(b'\n', &text[at..]) {
+            Some(lf) => at + lf + 1,
+            None if at > 0 => at,
+            None => return Err((!text.is_empty()).then_some(Open::Line)),
+        };
+        let end = if self.ended { end } else { before_an_owner(text, end, &self.long) };
+        Ok((self.start + end, false))
     }
 
     /// Reads one more block behind what is left in the buffer.
@@ -134,6 +144,23 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// The last place, at `end` or before it, where an entry with an owner begins: behind a cut there the
+/// rest can be read by itself. `end` where there is none.
+fn before_an_owner(text: &[u8], end: usize, long: &[Range<usize>]) -> usize {
+    let mut long = long.iter().rev().peekable();
+    let mut start = end;
+    while start > 0 {
+        while long.next_if(|long| long.start > start).is_some() {}
+        let inside = long.peek().is_some_and(|long| long.start < start && start < long.end);
+        let owner = |first: &u8| !matches!(first, b' ' | b'\t' | b'\r' | b'\n' | b';' | b'(');
+        if !inside && text.get(start).is_some_and(owner) {
+            return start;
+        }
+        start = memchr::memrchr(b'\n', &text[..start - 1]).map_or(0, |lf| lf + 1);
+    }
+    end
 }
 
 /// Whether an entry is a directive, perhaps a disguised one: `domain` obeys one behind a parenthesis

@@ -2,17 +2,15 @@
 
 use std::{fs, path::Path};
 
-use super::super::super::{collect::Collector, name, read};
+use super::super::super::{Progress, collect::Collector, name, read};
 use super::*;
 
 fn sample(file: &Path, apex: &[u8]) -> Zone {
     let mut collector = Collector::default();
-    read::read(apex, file, &read::Limits::default(), &mut |record| {
-        collector.add(record);
-        Ok(())
-    })
-    .unwrap();
-    collector.sort();
+    let progress = Progress::default();
+    let limits = read::Limits::default();
+    read::read_batches(apex, file, &limits, &progress, &mut |rows| collector.add(rows)).unwrap();
+    collector.sort(&progress).unwrap();
     collector.owners().map(|owner| (owner.key.to_vec(), Held::of(&owner))).collect()
 }
 
