@@ -103,6 +103,8 @@ fn what_unbound_does_not_validate_of_ours_it_does_not_of_nsd_either() {
         ("x.moved.chain.example.", rtype::CNAME),
         ("www.inside.dname.example.", rtype::DNAME),
         ("x.y.star.wildcard.example.", rtype::A),
+        ("*._tcp.second.wildcard.example.", rtype::NS),
+        ("*._tcp.wildcard.example.", rtype::MX),
     ] {
         assert_eq!(resolver.ask(name, qtype), (State::Bogus, 2), "{name}");
     }

@@ -178,7 +178,13 @@ impl Validation<'_> {
         if ours.rcode() == 0 && has_soa(ours) && !is_there && empty_wildcard() {
             return Err("no data at an empty wildcard: Unbound 1.17 knows no proof of it by NSEC");
         }
-        let from_wildcard = ours.answer.iter().any(is_from_wildcard);
+        let mut made = ours.answer.iter().filter(|record| is_from_wildcard(record)).peekable();
+        let from_wildcard = made.peek().is_some();
+        if made.any(|record| record.owner.labels().next() == Some(b"*")) {
+            return Err(
+                "made from a wildcard and called *: Unbound 1.17 takes it for the wildcard",
+            );
+        }
         let alias = match (has(rtype::DNAME) && !is_asked(rtype::DNAME), has(rtype::CNAME)) {
             (true, _) => "DNAME to ",
             (false, true) if !is_asked(rtype::CNAME) => "CNAME to ",

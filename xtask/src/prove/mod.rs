@@ -9,6 +9,7 @@ mod off_equal;
 mod root;
 mod root_nsd;
 pub mod servers;
+mod validate;
 
 pub use ferret::is_here as ferret_is_here;
 
@@ -36,7 +37,7 @@ pub struct Args {
     /// The signed root zone to ask about (may be gzipped) [default: the one beside the repository]
     #[arg(long, value_name = "FILE")]
     pub zone: Option<PathBuf>,
-    /// How many queries [default: 1,000,000 for million, 200,000 for the others]
+    /// How many queries [default: 1,000,000 for million, 100,000 for validate, else 200,000]
     #[arg(long)]
     pub count: Option<usize>,
     /// The conformance cases (may be gzipped) [default: those beside the repository]
@@ -115,6 +116,11 @@ const CHECKS: &[Check] = &[
         name: "ferret",
         claim: "3,178 recorded cases: what all servers say, or what one says, in every mode",
         run: ferret::run,
+    },
+    Check {
+        name: "validate",
+        claim: "a validating resolver finds our signed replies secure or insecure as they should be",
+        run: validate::run,
     },
     Check {
         name: "load-10k",

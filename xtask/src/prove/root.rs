@@ -22,6 +22,8 @@ use crate::{
 
 /// Queries, unless `--count` says otherwise.
 const QUERIES: usize = 200_000;
+/// What the checks call it.
+pub const NAME: &str = "root";
 const FILE: &str = "zones/root-signed-2020101902.zone.gz";
 
 /// Unpacks the zone into `folder`: the file named, else the one in `$RESPONDER_SHARED`, else the one

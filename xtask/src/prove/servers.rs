@@ -13,11 +13,11 @@ use serde_json::Value;
 use super::Args;
 use crate::{
     daemon::{self, Daemon},
-    net::{Namespace, Pair, SERVER, SERVER_INTERFACE},
+    net::{CLIENT, Namespace, Pair, SERVER, SERVER_INTERFACE},
     refereeing::{
         configs,
         contest::Side,
-        peers::{Kind, Peer, Plan, Zone},
+        peers::{Kind, Peer, Plan, Upstream, Zone},
     },
 };
 
@@ -78,6 +78,43 @@ pub fn start_peer(
         wrap: &wrap,
         within: &from_client(pair),
         upstream: None,
+    };
+    Ok(Peer::start(&plan)?)
+}
+
+/// Where a resolver answers, beside the clients.
+fn resolver_address() -> SocketAddr {
+    SocketAddr::new(CLIENT[0], 53)
+}
+
+/// The resolver beside the clients of a pair.
+pub fn resolver_side<'a>(within: &'a dyn Fn(&mut (dyn FnMut() + Send))) -> Side<'a> {
+    Side { address: resolver_address(), within }
+}
+
+/// Starts a validating resolver on the clients' side of a pair, for zones that the server's side serves;
+/// `date` is when their signatures are valid, if that is not now.
+///
+/// # Errors
+/// As [`Peer::start`].
+pub fn start_resolver(
+    pair: &Pair,
+    zones: &[Zone],
+    date: Option<&'static str>,
+    folder: &Path,
+) -> anyhow::Result<Peer> {
+    let wrap = ["ip", "netns", "exec", pair.client.name()].map(str::to_owned);
+    let plan = Plan {
+        kind: Kind::Unbound,
+        program: None,
+        address: resolver_address(),
+        zones,
+        udp_size: UDP_SIZE,
+        workers: 1,
+        folder: &folder.join(Kind::Unbound.program()),
+        wrap: &wrap,
+        within: &from_client(pair),
+        upstream: Some(Upstream { address: address(), date }),
     };
     Ok(Peer::start(&plan)?)
 }

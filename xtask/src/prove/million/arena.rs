@@ -21,6 +21,8 @@ use crate::{
     strict::{Name, Record},
 };
 
+/// The arena of the sample zones as they are.
+pub const UNSIGNED: &str = "plain";
 /// Delegations in the zone that is made up.
 const DELEGATIONS: usize = 100_000;
 
@@ -57,7 +59,7 @@ impl Arena {
             everything: false,
         };
         let mut all = vec![
-            large("root", root::unpack(args, &make("root")?)?),
+            large(root::NAME, root::unpack(args, &make("root")?)?),
             large("tld", top_level(args, &make("tld")?)?),
         ];
         let samples = Zone::all_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../zones"))?;
@@ -66,7 +68,7 @@ impl Arena {
             .map(|zone| Ok(Zone { file: fs::canonicalize(&zone.file)?, ..zone }))
             .collect::<anyhow::Result<_>>()?;
         for (name, denial) in [
-            ("plain", None),
+            (UNSIGNED, None),
             ("nsec", Some(Denial::Nsec)),
             ("nsec3", Some(Denial::Nsec3)),
             ("opt-out", Some(Denial::Nsec3OptOut)),
@@ -135,6 +137,12 @@ impl Known {
     /// How many there are.
     pub fn records(&self) -> usize {
         self.0.iter().map(Vec::len).sum()
+    }
+
+    /// The owners of records of a type.
+    pub fn owners_of(&self, rtype: u16) -> impl Iterator<Item = &Name> {
+        let records = self.0.iter().flatten().filter(move |record| record.rtype == rtype);
+        records.map(|record| &record.owner)
     }
 
     /// What the judge looks up.

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-use arena::Arena;
+pub use arena::{Arena, UNSIGNED};
 
 /// Queries in all, unless `--count` says otherwise.
 const QUERIES: usize = 1_000_000;
@@ -96,13 +96,7 @@ impl Found {
             && self.tally.equal == self.queries as u64
             && self.lost == 0
             && self.answered() >= self.queries as u64
-            && self.passed().is_empty()
-    }
-
-    /// What tc left to the sockets, by reason; TCP and ARP are no concern of the kernel programs.
-    fn passed(&self) -> BTreeMap<String, Value> {
-        let passed = self.kernel[1]["passed"].as_object().cloned().unwrap_or_default();
-        passed.into_iter().filter(|(label, _)| !NOT_QUERIES.contains(&label.as_str())).collect()
+            && passed(&self.kernel[1]).is_empty()
     }
 
     fn figures(&self) -> Value {
@@ -128,12 +122,18 @@ impl Found {
             "kernel": {
                 "answered": self.answered(),
                 "share": self.answered() as f64 / *sent as f64,
-                "queries passed": self.passed(),
+                "queries passed": passed(&self.kernel[1]),
                 "xdp": self.kernel[0],
                 "tc": self.kernel[1],
             },
         })
     }
+}
+
+/// What tc left to the sockets, by reason; TCP and ARP are no concern of the kernel programs.
+pub fn passed(tc: &Value) -> BTreeMap<String, Value> {
+    let passed = tc["passed"].as_object().cloned().unwrap_or_default();
+    passed.into_iter().filter(|(label, _)| !NOT_QUERIES.contains(&label.as_str())).collect()
 }
 
 /// Starts the three servers on an arena's zones and asks them everything.
