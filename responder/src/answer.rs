@@ -4,6 +4,7 @@
 //! runs the very code that the kernel programs run, over the same store.
 
 mod frame;
+mod long;
 
 use std::sync::Arc;
 
@@ -96,6 +97,10 @@ impl Answerer {
         reply.resize(start + length, 0);
         let message = &mut reply[start..];
         if !reply::write(store, s, &mut Buffer(message)) {
+            reply.truncate(start);
+            if transport == Transport::Tcp && long::write(store, s, reply) {
+                return Verdict::from_number(s.verdict.get());
+            }
             reply.clear();
             return Verdict::Torn;
         }
@@ -171,7 +176,8 @@ impl Sink for Buffer<'_> {
     }
 
     fn number(&mut self, offset: u32, value: u16) -> bool {
-        // A target beyond what a pointer can express wraps round to something that is no pointer.
+        // A target beyond what a pointer can express wraps round to something that is no pointer: see
+        // `long`.
         value >= POINTER && self.put(offset, &value.to_be_bytes())
     }
 

@@ -1,11 +1,13 @@
 //! The sample zones, asked of us and of the peers: the short form of what `cargo xtask prove` asks.
 
 use responder::strict;
+#[path = "referee/chains.rs"]
+mod chains;
 mod refereeing;
 
 use std::path::Path;
 
-use strict::rtype;
+use strict::{Record, rtype};
 
 use refereeing::{
     ask::{self, Pace},
@@ -113,6 +115,17 @@ fn compare_signed(denial: Denial) {
 
 /// Asks both sides everything about every zone.
 fn compare(theirs: Kind, zones: &[Zone], dnssec_ok: bool) -> Tally {
+    let everything =
+        |apex: &strict::Name, records: &[Record]| queries::everything(apex, records, 1, dnssec_ok);
+    compare_about(theirs, zones, &everything)
+}
+
+/// Asks both sides what `questions` wants to know of each zone.
+fn compare_about(
+    theirs: Kind,
+    zones: &[Zone],
+    questions: &dyn Fn(&strict::Name, &[Record]) -> Vec<Query>,
+) -> Tally {
     let folder = tempfile::tempdir().expect("a scratch folder");
     let program = Path::new(env!("CARGO_BIN_EXE_responder"));
     let start = |kind: Kind| local::start(kind, program, zones, folder.path(), None);
@@ -130,7 +143,7 @@ fn compare(theirs: Kind, zones: &[Zone], dnssec_ok: bool) -> Tally {
     let contest = Contest { ours: side(ours.address), theirs: vec![opponent] };
     let mut all = Tally::default();
     for (apex, records) in apexes.iter().zip(&records) {
-        let asked = queries::everything(apex, records, 1, dnssec_ok);
+        let asked = questions(apex, records);
         let tally = contest.run(&asked, Pace::default()).expect("both sides answer");
         println!("{apex} {} queries: {tally}", asked.len());
         all.merge(tally);

@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod daemon;
+mod fuzz;
 mod gen_zone;
 mod net;
 mod process;
@@ -36,6 +37,8 @@ enum Chore {
     Test(test::Args),
     /// Makes a zone shaped like a TLD's, and queries to load a server with
     GenZone(gen_zone::Args),
+    /// Runs libFuzzer on what reads others' octets
+    Fuzz(fuzz::Args),
     /// The long checks behind our claims; each writes its figures as JSON
     Prove(prove::Args),
     /// Boots Debian 12's stock kernel in qemu and has the programs answer there
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Chore::Run(args) => run::run(args),
         Chore::Test(args) => test::run(&args),
         Chore::GenZone(args) => gen_zone::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Prove(args) => prove::run(&args),
         Chore::Vmtest(args) => vmtest::run(&args),
     };

@@ -107,7 +107,7 @@ impl<'a> Builder<'a> {
         self.octets.extend_from_slice(&ttl.to_be_bytes());
         let length_at = self.octets.len();
         self.octets.extend_from_slice(&[0, 0]);
-        match names_in(kind) {
+        match compressible_names(kind) {
             Some((before, names)) if rdata.len() >= before => {
                 self.octets.extend_from_slice(&rdata[..before]);
                 let mut rest = &rdata[before..];
@@ -184,7 +184,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Whether a pointer may stand here at all.
-    fn can_point(&self, room: usize) -> bool {
+    pub fn can_point(&self, room: usize) -> bool {
         self.octets.len() + room <= usize::from(patch::OFFSET_MAX)
     }
 
@@ -295,7 +295,7 @@ pub fn name_length(octets: &[u8]) -> usize {
 
 /// The types of RFC 1035 whose data hold names that may be compressed: octets before the names, and how
 /// many there are. A CNAME's target is written in full, because later records point into it.
-fn names_in(kind: u16) -> Option<(usize, usize)> {
+pub fn compressible_names(kind: u16) -> Option<(usize, usize)> {
     const MD: u16 = 3;
     const MF: u16 = 4;
     const MB: u16 = 7;

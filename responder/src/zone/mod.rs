@@ -5,7 +5,7 @@ mod chain;
 pub mod change;
 mod collect;
 mod compile;
-mod fragment;
+pub(crate) mod fragment;
 pub mod name;
 mod progress;
 pub mod read;

@@ -3,8 +3,6 @@
 
 use responder::{dataplane::trial::HookPoint, strict};
 
-use super::link::network;
-
 /// The one's-complement sum (RFC 1071) of octets in network order, folded, with `start` added.
 pub fn sum(octets: &[u8], start: u64) -> u16 {
     let mut sum = start;
@@ -86,4 +84,13 @@ pub fn message(asked: &[u8], message: &[u8]) -> Result<(), String> {
 
 fn rule(holds: bool, rule: &str) -> Result<(), String> {
     if holds { Ok(()) } else { Err(rule.to_owned()) }
+}
+
+/// Where the IP header stands, taking the tags for what they say they are.
+pub fn network(frame: &[u8]) -> usize {
+    let mut at = 12;
+    while matches!(frame.get(at..at + 2), Some([0x81, 0] | [0x88, 0xa8])) && at < 20 {
+        at += 4;
+    }
+    at + 2
 }

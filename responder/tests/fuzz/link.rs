@@ -84,7 +84,7 @@ fn finish_checksum(frame: &mut Octets, udp: usize, random: &mut Random) {
 
 /// Changes the headers once.
 pub fn mutate(frame: &mut Octets, random: &mut Random) {
-    let network = network(frame.get());
+    let network = judge::network(frame.get());
     let v4 = frame.get().get(network).is_some_and(|octet| octet >> 4 == 4);
     let udp = network + if v4 { 20 } else { 40 };
     let near = |value: u16, random: &mut Random| match random.below(4) {
@@ -154,13 +154,4 @@ fn source(frame: &mut Octets, network: usize, v4: bool, random: &mut Random) {
     }
     frame.put(network + 8 + 15, random.below(3) as u8);
     frame.put(network + 8 + random.below(16), random.below(2) as u8);
-}
-
-/// Where the IP header stands, taking the tags for what they say they are.
-pub fn network(frame: &[u8]) -> usize {
-    let mut at = 12;
-    while matches!(frame.get(at..at + 2), Some([0x81, 0] | [0x88, 0xa8])) && at < 20 {
-        at += 4;
-    }
-    at + 2
 }

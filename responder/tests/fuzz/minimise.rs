@@ -1,6 +1,6 @@
 //! The smallest frame that still shows what a large one showed.
 
-use super::link::network;
+use super::judge::network;
 
 /// Most runs that a search may take.
 const RUNS: usize = 50_000;

@@ -61,6 +61,27 @@ pub fn denies_end_of_dname(name: &Name, ours: &Message, nsec: &Record) -> bool {
         && !next_of(nsec).is_at_or_below(name)
 }
 
+/// A wildcard's answer at the end of a DNAME: RFC 4035, section 3.1.3.3, wants the NSEC that covers the name
+/// to which the DNAME led. Ours holds it; in its place, or besides, NSD 4.6 gives one that does not.
+pub fn proves_end_of_dname(name: &Name, ours: &Message, theirs: &Message, zone: &ZoneData) -> bool {
+    let more = missing(&ours.authority, &theirs.authority);
+    let other = missing(&theirs.authority, &ours.authority);
+    let are_proofs = |records: &[&Record]| {
+        let is_proof = |record: &Record| {
+            let signs_proof = covered_type(record) == Some(rtype::NSEC);
+            record.rtype == rtype::NSEC || (record.rtype == rtype::RRSIG && signs_proof)
+        };
+        records.iter().all(|record| is_proof(record) && zone.has(record))
+    };
+    let holds = |record: &Record| record.rtype == rtype::NSEC && covers(record, name);
+    ours.answer.iter().any(|record| record.rtype == rtype::DNAME)
+        && are_proofs(&more)
+        && are_proofs(&other)
+        && ours.authority.iter().any(holds)
+        && !other.is_empty()
+        && !other.iter().any(|record| holds(record))
+}
+
 /// NXDOMAIN below a name, or no DS at it, that is there only for the sake of delegations left out of
 /// an opt-out chain: it has no NSEC3, so that RFC 5155, sections 7.2.2 and 7.2.4, want the proof of the
 /// closest name that has one (section 7.2.1). NSD 4.6 leaves that proof out or gives half of it.

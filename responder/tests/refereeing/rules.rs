@@ -69,4 +69,6 @@ rules! {
         "the NSEC that denies the type at the wildcard", "RFC 4035, section 3.1.3.4";
     END_OF_DNAME: "no such name where a DNAME leads",
         "an NSEC for the name besides that for the wildcard", "RFC 4035, section 3.1.3.2";
+    WILDCARD_OF_DNAME: "a wildcard stands in where a DNAME leads, and an NSEC beside the name with NSD",
+        "the NSEC that covers the name", "RFC 4035, section 3.1.3.3";
 }

@@ -95,6 +95,9 @@ impl Judge<'_> {
         if !query.dnssec_ok {
             return None;
         }
+        if self.peer == Kind::Nsd && proofs::proves_end_of_dname(&last, ours, theirs, zone) {
+            return Some(rules::WILDCARD_OF_DNAME);
+        }
         if let Some(more) = proofs::one_more(&theirs.authority, &ours.authority, zone) {
             let at_wildcard = more.rtype == rtype::NSEC3 && last.labels().next() == Some(b"*");
             return (self.peer == Kind::Nsd

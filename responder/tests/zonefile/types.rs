@@ -125,3 +125,17 @@ fn rfc6895_meta_types_are_never_in_a_zone() {
         assert_eq!(refusal(&format!("x {text}\n")), message);
     }
 }
+
+#[test]
+fn rfc4034_a_signature_a_key_and_a_digest_have_at_least_an_octet() {
+    // The first was found by fuzzing: its signer and its signature had grown together.
+    for (text, name) in [
+        ("RRSIG A 13 1 5 20260101000000 1767225600 7 examplexg9m==.lac.", "RRSIG"),
+        ("TYPE46 \\# 19 00010d01000000056955b9006955b900000700", "RRSIG"),
+        ("TYPE43 \\# 4 00010d02", "DS"),
+        ("TYPE48 \\# 4 0101030d", "DNSKEY"),
+    ] {
+        let said = refusal(&format!("x {text}\n"));
+        assert!(said.contains(name), "{text}: {said}");
+    }
+}

@@ -89,13 +89,10 @@ pub fn packages(names: &[&str]) -> anyhow::Result<()> {
 pub fn step(remedy: &Remedy) -> anyhow::Result<()> {
     let mut command = match remedy {
         Remedy::Packages(_) => return Ok(()),
-        Remedy::Cargo { environment: (name, value), arguments, .. } => {
-            println!(
-                "building from crates.io: {name}={value} cargo install {}",
-                arguments.join(" ")
-            );
+        Remedy::Cargo { environment, arguments, .. } => {
+            println!("building from crates.io: cargo install {}", arguments.join(" "));
             let mut command = Command::new(cargo());
-            command.env(name, value).arg("install").args(*arguments);
+            command.envs(*environment).arg("install").args(*arguments);
             command
         }
         Remedy::Rustup(component) => {

@@ -15,6 +15,8 @@ pub enum Purpose {
     Test,
     /// Another kernel in a virtual machine.
     Vm,
+    /// libFuzzer: only for `cargo xtask fuzz`, which asks for it.
+    Fuzz,
 }
 
 /// Where a missing piece comes from.
@@ -26,8 +28,8 @@ pub enum Remedy {
     Cargo {
         /// What building it needs.
         packages: &'static [&'static str],
-        /// A variable of its build.
-        environment: (&'static str, &'static str),
+        /// A variable of its build, if it needs one.
+        environment: Option<(&'static str, &'static str)>,
         /// Arguments to `cargo install`.
         arguments: &'static [&'static str],
     },
@@ -41,9 +43,10 @@ impl Remedy {
         let apt = |names: &[&str]| format!("sudo apt-get install {}", names.join(" "));
         match self {
             Self::Packages(names) => format!("remedy: `{}`", apt(names)),
-            Self::Cargo { packages, environment: (name, value), arguments } => format!(
-                "remedy: `{} && {name}={value} cargo install {}`",
+            Self::Cargo { packages, environment, arguments } => format!(
+                "remedy: `{} && {}cargo install {}`",
                 apt(packages),
+                environment.map_or(String::new(), |(name, value)| format!("{name}={value} ")),
                 arguments.join(" ")
             ),
             Self::Rustup(component) => format!("remedy: `rustup component add {component}`"),
@@ -66,7 +69,7 @@ pub struct Piece {
 
 /// Every piece, in the order in which they are reported.
 pub fn all() -> Vec<Piece> {
-    use Purpose::{Build, Run, Test, Vm};
+    use Purpose::{Build, Fuzz, Run, Test, Vm};
     use Remedy::{Cargo, Packages, Rustup};
     let piece = |what, purpose, check, remedy| Piece { what, purpose, check, remedy };
     vec![
@@ -89,7 +92,7 @@ pub fn all() -> Vec<Piece> {
                     "libxml2-dev",
                     "g++",
                 ],
-                environment: ("LLVM_PREFIX", "/usr/lib/llvm-22"),
+                environment: Some(("LLVM_PREFIX", "/usr/lib/llvm-22")),
                 arguments: &[
                     "bpf-linker@0.13.0",
                     "--no-default-features",
@@ -126,6 +129,16 @@ pub fn all() -> Vec<Piece> {
         // The guest's image: programs without their debug information, and the libraries they name.
         piece("strip", Vm, || program("strip"), Packages(&["binutils"])),
         piece("ldd", Vm, || program("ldd"), Packages(&["libc-bin"])),
+        piece(
+            "cargo-fuzz",
+            Fuzz,
+            cargo_fuzz,
+            Cargo {
+                packages: &["g++"], // libFuzzer itself is built with the targets
+                environment: None,
+                arguments: &["cargo-fuzz", "--locked"],
+            },
+        ),
     ]
 }
 
@@ -134,6 +147,13 @@ fn program(name: &str) -> Result<(), String> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).any(|folder| folder.join(name).is_file());
     if found { Ok(()) } else { Err("not in PATH".into()) }
+}
+
+/// cargo finds its subcommands in its own folder too.
+fn cargo_fuzz() -> Result<(), String> {
+    let help = Command::new(super::cargo()).args(["fuzz", "--version"]).output();
+    let runs = help.is_ok_and(|out| out.status.success());
+    if runs { Ok(()) } else { Err("`cargo fuzz` does not run".into()) }
 }
 
 /// A rustup proxy exists even when its component does not, so it must run.

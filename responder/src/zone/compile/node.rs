@@ -8,7 +8,7 @@ use responder_common::{
 };
 
 use super::{
-    servers::{Extra, Placed, rrset, signatures},
+    servers::{Extra, Owner, Placed, rrset, signatures},
     sharing::Sharing,
 };
 use crate::{
@@ -257,13 +257,13 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
                 continue;
             }
             let Some(addresses) = self.hosts.addresses(&lower) else { continue };
-            let Some((_, place)) = places.iter().find(|(name, _)| *name == **target) else {
-                continue;
-            };
+            // Far inside a large set there is no place to point at: those names are written again.
+            let place = places.iter().find(|(name, _)| *name == **target);
+            let owner = Owner { name: target, place: place.map(|(_, place)| *place) };
             if source.cut && addresses.glue && is_suffix(&lower, source.name) {
-                glue.add(*place, &addresses);
+                glue.add(owner, &addresses);
             } else {
-                more.add(*place, &addresses);
+                more.add(owner, &addresses);
             }
         }
         let mut references = Vec::new();

@@ -65,8 +65,17 @@ pub fn negative(apex: &[u8], soa: &RrSet<'_>) -> Result<Built, TooLarge> {
 /// Addresses that go with a set of name servers: records first, signatures behind.
 pub struct Extra<'a, 's> {
     builder: Builder<'s>,
-    signatures: Vec<(Place, u32, Vec<&'a [u8]>)>,
+    signatures: Vec<(Owner<'a>, u32, Vec<&'a [u8]>)>,
     any: bool,
+}
+
+/// A host's name, and where it stands in front of its addresses, if a pointer can lead there.
+#[derive(Clone, Copy)]
+pub struct Owner<'a> {
+    /// In wire form.
+    pub name: &'a [u8],
+    /// Its place in the set of name servers.
+    pub place: Option<Place>,
 }
 
 impl<'a, 's> Extra<'a, 's> {
@@ -75,12 +84,12 @@ impl<'a, 's> Extra<'a, 's> {
         Self { builder: Builder::new(around), signatures: Vec::new(), any: false }
     }
 
-    /// Adds those of the host that stands at `owner`.
-    pub fn add(&mut self, owner: Place, addresses: &Addresses<'a>) {
+    /// Adds those of a host.
+    pub fn add(&mut self, owner: Owner<'a>, addresses: &Addresses<'a>) {
         for (kind, hosts) in [(rtype::A, &addresses.four), (rtype::AAAA, &addresses.six)] {
             let Some(Hosts { ttl, rdata, signatures }) = hosts else { continue };
             for rdata in rdata {
-                self.builder.record(owner, kind, *ttl, rdata);
+                self.record(owner, kind, *ttl, rdata);
             }
             self.signatures.push((owner, *ttl, signatures.clone()));
             self.any = true;
@@ -96,11 +105,20 @@ impl<'a, 's> Extra<'a, 's> {
             return Ok(None);
         }
         self.builder.signatures_follow();
-        for (owner, ttl, signatures) in self.signatures {
+        for (owner, ttl, signatures) in std::mem::take(&mut self.signatures) {
             for signature in signatures {
-                self.builder.record(owner, rtype::RRSIG, ttl, signature);
+                self.record(owner, rtype::RRSIG, ttl, signature);
             }
         }
         self.builder.finish().map(Some)
+    }
+
+    fn record(&mut self, owner: Owner<'a>, kind: u16, ttl: u32, rdata: &[u8]) {
+        match owner.place {
+            Some(place) if self.builder.can_point(0) => {
+                self.builder.record(place, kind, ttl, rdata)
+            }
+            _ => self.builder.named_record(owner.name, kind, ttl, rdata),
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::{
     scan::Inherited,
     type_name,
 };
-use crate::zone::name;
+use crate::zone::{fragment::name_length, name};
 
 impl<B: Batch> Entries<'_, B> {
     /// Hands one record on, and lets the next ones inherit from it.
@@ -56,6 +56,10 @@ impl<B: Batch> Entries<'_, B> {
             && !is_well_formed(record.rtype(), &self.rdata)
         {
             return refuse(format!("these octets are no {} record", type_name(rtype)));
+        }
+        if lacks_its_end(rtype, &self.rdata) {
+            let name = type_name(rtype);
+            return refuse(format!("this {name} record has no digest, key or signature in it"));
         }
         // OPT, TKEY, TSIG, transfers, ANY and the like (RFC 6895, section 3.1) are never data.
         if matches!(rtype, 0 | 41 | 128..=255) {
@@ -205,6 +209,18 @@ fn has_empty_label<N>(data: &ZoneRecordData<bytes::Bytes, N>, rdata: &[u8]) -> b
         Data::A(_) | Data::Aaaa(_) | Data::Ds(_) | Data::Nsec3(_) | Data::Txt(_) => false,
         Data::Unknown(_) => false,
         _ => !is_well_formed(RecordData::rtype(data), rdata),
+    }
+}
+
+/// Whether the digest, key or signature is empty with which the data of these types end (RFC 4034):
+/// resolvers take such a record, and the message around it, for malformed.
+fn lacks_its_end(rtype: u16, rdata: &[u8]) -> bool {
+    match rtype {
+        // DS, CDS, DNSKEY, CDNSKEY.
+        43 | 59 | 48 | 60 => rdata.len() <= 4,
+        // RRSIG: behind the signer's name.
+        46 => rdata.get(18..).is_none_or(|rest| name_length(rest) == rest.len()),
+        _ => false,
     }
 }
 
