@@ -11,7 +11,10 @@ use responder_common::{
 };
 use zerocopy::IntoBytes;
 
-use super::{Contents, Key, NONE, Refused, nodes::Zone};
+use super::{
+    Contents, Key, NONE, Refused,
+    nodes::{Zone, ancestors},
+};
 use crate::{
     store::Commit,
     zone::{
@@ -108,6 +111,24 @@ impl<'s> Links<'s> {
         write_list(&self.leaves, commit.space(), snapshot)?;
         let moved = come.iter().chain(&gone).map(|(key, _)| (key.clone(), self.behind(key)));
         Ok(moved.collect())
+    }
+
+    /// The nodes of which a lookup in the chain may have gone to a stretch of keys.
+    pub fn reach<'a, C: Contents<'a>>(
+        &self,
+        zone: &Zone<'_, 'a, C>,
+        from: &[u8],
+        to: Option<&[u8]>,
+    ) -> Vec<Key> {
+        if self.keys.is_hashed() {
+            return zone.contents().dependents(from, to);
+        }
+        // In canonical order a name, and the wildcard below it, stand between two neighbours of the chain
+        // only if it is above one of them. Those above the first are affected anyway.
+        let Some(to) = to else { return Vec::new() };
+        let end = to.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 2);
+        let next = [zone.apex(), &to[..end.min(to.len())]].concat();
+        ancestors(&next, zone.apex()).map(<[u8]>::to_vec).collect()
     }
 
     /// The chain key under which an owner's record stands or stood; none where it cannot have one.

@@ -2,11 +2,13 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`archived`] | contents in an archive |
 //! | [`affected`] | which nodes a change reaches |
 //! | [`links`] | the chain of NSEC or NSEC3, changed where it must be |
 //! | [`nodes`] | whether a name exists, and what it is, from the zone's contents |
 
 mod affected;
+mod archived;
 mod links;
 mod nodes;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use std::{collections::BTreeSet, io};
 
 use responder_common::layout::{Address, Snapshot, denial};
 
+pub use self::archived::{Archived, file};
 use self::links::Links;
 use super::{
     chain::{
@@ -43,9 +46,11 @@ pub trait Contents<'a> {
     fn below(&self, key: &[u8]) -> Vec<Key>;
     /// The owners of the NS RRsets that name a host.
     fn served_by(&self, host: &[u8]) -> Vec<Key>;
-    /// The nodes for which a key from `from` on and before `to` was looked up in the chain; the keys are
-    /// a ring. None as `to`: round to `from` again.
+    /// The nodes for which a hash from `from` on and before `to` was looked up in the chain of NSEC3; the
+    /// hashes are a ring. None as `to`: round to `from` again.
     fn dependents(&self, from: &[u8], to: Option<&[u8]>) -> Vec<Key>;
+    /// Why the contents could not be read, if a question found that out.
+    fn fault(&self) -> Option<String>;
 }
 
 /// What became of a commit.
@@ -59,10 +64,10 @@ pub struct Changed {
     pub added: u64,
     /// Names that went.
     pub removed: u64,
-    /// What each node written depends on: the keys that were looked up in the chain for it.
+    /// What each node written depends on: the hashes that were looked up in the chain of NSEC3 for it.
     pub lookups: Vec<(Key, Vec<Key>)>,
-    /// Nodes that no longer depend on anything.
-    pub forgotten: Vec<Key>,
+    /// Names without a node, and the hash that was looked up for the one that they had.
+    pub forgotten: Vec<(Key, Key)>,
 }
 
 /// Why there is no new version.
@@ -72,6 +77,8 @@ pub enum Refused {
     Rebuild,
     /// The new contents cannot be served.
     Zone(String),
+    /// The new contents cannot be read.
+    Contents(String),
     /// The store.
     Store(io::Error),
 }
@@ -121,10 +128,9 @@ pub fn commit<'a>(
         Some(kind) => {
             let keys = Keys::new(kind, apex);
             let mut links = Links::new(keys, apex, &before, &commit)?;
-            let moved = links.change(&mut commit, &zone, changed, &mut snapshot)?;
-            affected.extend(
-                moved.iter().flat_map(|(from, to)| contents.dependents(from, to.as_deref())),
-            );
+            for (from, to) in links.change(&mut commit, &zone, changed, &mut snapshot)? {
+                affected.extend(links.reach(&zone, &from, to.as_deref()));
+            }
             Some(links)
         }
         None => None,
@@ -145,7 +151,9 @@ pub fn commit<'a>(
                 commit.remove(&name, found)?;
                 result.removed += 1;
             }
-            result.forgotten.push(key.clone());
+            if let Some(links) = links.as_mut().filter(|links| links.is_hashed()) {
+                result.forgotten.push((key.clone(), links.key(&name)));
+            }
             continue;
         };
         let asterisk = [b"\x01*", &name[..]].concat();
@@ -187,6 +195,9 @@ pub fn commit<'a>(
     if let Some(links) = &mut links {
         let key = links.key(apex);
         snapshot.apex_proof = links.exact(&key).unwrap_or(0);
+    }
+    if let Some(fault) = contents.fault() {
+        return Err(Refused::Contents(fault));
     }
     commit.finish(snapshot, labels)?;
     Ok(result)

@@ -90,7 +90,7 @@ fn story(shape: Shape, seed: u64) {
         let changed = held.replace(&next);
         match commit(&store, &apex, &held, &changed, &mut sharing) {
             Ok(result) => {
-                for key in &result.forgotten {
+                for (key, _) in &result.forgotten {
                     held.forget(key);
                 }
                 for (key, lookups) in &result.lookups {

@@ -69,7 +69,7 @@ pub struct Nodes<'c, 's, H, P> {
     pub proofs: Option<&'c mut P>,
     /// The version in which they are born.
     pub born: u32,
-    /// The keys that were looked up in the chain for the last node: what it depends on.
+    /// The hashes that were looked up in the chain of NSEC3 for the last node: what it depends on.
     pub lookups: Vec<Vec<u8>>,
 }
 
@@ -318,6 +318,9 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
             let key = proofs.key(&asterisk);
             add(role::NO_WILDCARD, proofs.cover(&key));
             self.lookups.push(key);
+        }
+        if !proofs.is_hashed() {
+            self.lookups.clear();
         }
     }
 }

@@ -114,4 +114,8 @@ impl Contents<'static> for Held {
         let nodes = self.lookups.iter().filter(|(key, _)| inside(key)).flat_map(|(_, nodes)| nodes);
         nodes.cloned().collect()
     }
+
+    fn fault(&self) -> Option<String> {
+        None
+    }
 }
