@@ -157,7 +157,7 @@ impl Findings {
 
     fn add_zone(&mut self, name: &str, file: &Path) {
         match check_visibly(name, file) {
-            Ok(Loaded { serial, records, names, bytes, warnings }) => {
+            Ok(Loaded { serial, records, names, bytes, warnings, .. }) => {
                 let zone = CheckedZone { name: name.to_owned(), serial, records, names, bytes };
                 self.zones.push(zone);
                 for warning in warnings {

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
-    DataPlaneStatus, Hook, NodeStatus, Rates, SocketStatus, Status, ZoneState, ZoneStatus,
+    DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SocketStatus, Status, ZoneState,
+    ZoneStatus,
 };
 
 /// The longest request line, in octets.

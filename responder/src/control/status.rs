@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dataplane::{Attachment, Mode};
+use crate::{
+    dataplane::{Attachment, Mode},
+    zone::Committed,
+};
 
 /// How a node is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +59,10 @@ pub struct ZoneStatus {
     pub names: u64,
     /// Octets in the store.
     pub bytes: u64,
+    /// Octets that commits gave back and that are not used again yet.
+    pub dead_bytes: u64,
+    /// The last commit, if what is served came by one.
+    pub last_commit: Option<LastCommit>,
     /// When it was loaded, in seconds since 1970.
     pub loaded_at: Option<u64>,
     /// How long that took, in milliseconds.
@@ -66,6 +73,25 @@ pub struct ZoneStatus {
     pub warnings: Vec<String>,
     /// Why the last attempt to load it failed, if it did.
     pub last_error: Option<String>,
+}
+
+/// A commit: what has changed, without the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LastCommit {
+    /// Owners that differed.
+    pub owners: u64,
+    /// Names written anew: those, and what hangs on them.
+    pub written: u64,
+    /// From the first look at the store until nobody read the former version any more.
+    pub microseconds: u64,
+}
+
+impl From<Committed> for LastCommit {
+    fn from(commit: Committed) -> Self {
+        let microseconds = u64::try_from(commit.took.as_micros()).unwrap_or(u64::MAX);
+        Self { owners: commit.owners, written: commit.written, microseconds }
+    }
 }
 
 /// What a zone is doing.

@@ -66,7 +66,7 @@ pub struct Daemon {
 impl Daemon {
     fn new(config: Config, plane: Plane, store: Arc<Store>) -> Arc<Self> {
         Arc::new(Self {
-            zones: Zones::new(Arc::clone(&store)),
+            zones: Zones::new(Arc::clone(&store), config.node.state.join("zones")),
             plane,
             udp: Arc::default(),
             tcp: Arc::default(),

@@ -8,7 +8,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -18,9 +18,9 @@ use tracing::{error, info, warn};
 
 use crate::{
     config::{Zone, ZoneSource, canonical_name},
-    control::{Reloaded, ZoneState, ZoneStatus},
+    control::{LastCommit, Reloaded, ZoneState, ZoneStatus},
     store::Store,
-    zone::{self, Loaded, Progress},
+    zone::{self, Kept, Loaded, Progress, archive::Archive},
 };
 
 /// Why a zone with primaries is not served by this version.
@@ -29,6 +29,7 @@ pub const NO_TRANSFERS: &str = "not served: transfers are not built yet";
 /// The zones of the configuration, over one store.
 pub struct Zones {
     store: Arc<Store>,
+    archives: PathBuf,
     entries: Mutex<BTreeMap<String, Entry>>,
     /// Held while a zone is loaded, so that two loads of one zone never cross.
     loading: Mutex<()>,
@@ -39,6 +40,8 @@ struct Entry {
     status: ZoneStatus,
     /// The file as it was when it was last read.
     fingerprint: Option<Fingerprint>,
+    /// What the next load compares with; lent to a load while there is one.
+    kept: Kept,
 }
 
 /// What tells that a file is no longer the one that was read.
@@ -52,9 +55,17 @@ struct Fingerprint {
 }
 
 impl Zones {
-    /// No zones yet.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store, entries: Mutex::default(), loading: Mutex::default() }
+    /// No zones yet. What zones keep goes into folders of their own under `archives`.
+    pub fn new(store: Arc<Store>, archives: PathBuf) -> Self {
+        Self { store, archives, entries: Mutex::default(), loading: Mutex::default() }
+    }
+
+    /// What a new zone keeps: nothing yet, in a folder of its own.
+    fn keeper(&self, name: &str) -> Kept {
+        match zone::name::from_text_lower(name) {
+            Ok(apex) => Kept::within(Archive::folder(&self.archives, &apex)),
+            Err(_) => Kept::default(),
+        }
     }
 
     /// Takes over the zones of a configuration: those that are no longer in it leave service, new
@@ -73,7 +84,12 @@ impl Zones {
                     entry.status.file = file_of(&zone);
                     Entry { zone, ..entry }
                 }
-                None => Entry { status: new_status(&zone), zone, fingerprint: None },
+                None => Entry {
+                    status: new_status(&zone),
+                    kept: self.keeper(&name),
+                    zone,
+                    fingerprint: None,
+                },
             };
             entries.insert(name, entry);
         }
@@ -90,8 +106,9 @@ impl Zones {
             }
         }
         *lock(&self.entries) = entries;
-        for name in former.keys() {
-            self.store.remove_zone(name);
+        for (name, entry) in former {
+            self.store.remove_zone(&name);
+            entry.kept.discard();
             info!(zone = name, "zone removed: it is no longer configured");
         }
     }
@@ -174,7 +191,12 @@ impl Zones {
         let started = Instant::now();
         // A fault in the compiler is this zone's misfortune, not the daemon's.
         let tell = |progress: &Progress| info!(zone = name, "loading: {progress}");
-        let load = |progress: &Progress| zone::load_telling(&self.store, name, file, progress);
+        let mut kept = {
+            let mut entries = lock(&self.entries);
+            entries.get_mut(name).map(|entry| std::mem::take(&mut entry.kept)).unwrap_or_default()
+        };
+        let load =
+            |progress: &Progress| zone::load_keeping(&self.store, name, file, progress, &mut kept);
         let result = catch_unwind(AssertUnwindSafe(|| zone::watched(TELL_EVERY, tell, load)));
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match result {
@@ -186,6 +208,7 @@ impl Zones {
         let mut entries = lock(&self.entries);
         let Some(entry) = entries.get_mut(name) else { return };
         entry.fingerprint = fingerprint;
+        entry.kept = kept;
         let status = &mut entry.status;
         match result {
             Ok(loaded) => {
@@ -196,6 +219,8 @@ impl Zones {
                 status.bytes = loaded.bytes;
                 status.loaded_at = Some(seconds_since_1970());
                 status.load_milliseconds = Some(milliseconds);
+                status.dead_bytes = loaded.dead;
+                status.last_commit = loaded.committed.map(LastCommit::from);
                 status.warnings = loaded.warnings;
                 status.last_error = None;
             }
@@ -215,6 +240,16 @@ const TELL_EVERY: Duration = Duration::from_secs(3);
 fn log_load(name: &str, result: &Result<Loaded, String>, milliseconds: u64) {
     match result {
         Ok(loaded) => {
+            if let Some(commit) = &loaded.committed {
+                info!(
+                    zone = name,
+                    serial = commit.serial,
+                    owners = commit.owners,
+                    written = commit.written,
+                    microseconds = commit.took.as_micros() as u64,
+                    "changes committed"
+                );
+            }
             info!(
                 zone = name,
                 serial = loaded.serial,
@@ -243,6 +278,8 @@ fn new_status(zone: &Zone) -> ZoneStatus {
         records: 0,
         names: 0,
         bytes: 0,
+        dead_bytes: 0,
+        last_commit: None,
         loaded_at: None,
         load_milliseconds: None,
         file: file_of(zone),

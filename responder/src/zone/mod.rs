@@ -6,6 +6,7 @@ pub mod change;
 mod collect;
 mod compile;
 pub(crate) mod fragment;
+mod kept;
 pub mod name;
 mod progress;
 pub mod read;
@@ -14,12 +15,15 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::compile::write_index;
-pub use self::progress::{Phase, Progress, watched};
 use self::{
     collect::{Collector, Rows},
     compile::CompileError,
     read::Limits,
     tree::Tree,
+};
+pub use self::{
+    kept::{Committed, Kept},
+    progress::{Phase, Progress, watched},
 };
 use crate::store::{Store, StoreOptions};
 
@@ -34,8 +38,12 @@ pub struct Loaded {
     pub names: u64,
     /// Octets that the zone takes in the store.
     pub bytes: u64,
+    /// Octets of those that hold nothing at the moment.
+    pub dead: u64,
     /// What an operator should know, though the zone is served.
     pub warnings: Vec<String>,
+    /// The commit, where the zone was not compiled as a whole.
+    pub committed: Option<Committed>,
 }
 
 /// Why a zone is refused.
@@ -56,18 +64,20 @@ pub struct ZoneError {
 /// # Errors
 /// The first fault of the file, or of the store.
 pub fn load(store: &Store, name: &str, file: &Path) -> Result<Loaded, ZoneError> {
-    load_telling(store, name, file, &Progress::default())
+    load_keeping(store, name, file, &Progress::default(), &mut Kept::default())
 }
 
-/// As [`load`], and tells how far it has come.
+/// As [`load`]; tells how far it has come, and commits what has changed since the last time if `kept`
+/// knows that.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_telling(
+pub fn load_keeping(
     store: &Store,
     name: &str,
     file: &Path,
     progress: &Progress,
+    kept: &mut Kept,
 ) -> Result<Loaded, ZoneError> {
     let fault = |message: String| ZoneError { file: file.to_owned(), line: None, message };
     let apex = name::from_text_lower(name).map_err(fault)?;
@@ -76,17 +86,39 @@ pub fn load_telling(
     let report =
         read::read_batches(&apex, file, &limits, progress, &mut |rows: &Rows| collector.add(rows))?;
     collector.sort(progress).map_err(fault)?;
-    let tree =
-        Tree::build(collector.owners().inspect(|_| progress.add(1)), &apex).map_err(fault)?;
+    let (records, warnings) = (report.records, report.warnings);
+    if let Some(committed) = kept.change(store, collector.owners()).map_err(fault)? {
+        let Committed { serial, names, .. } = committed;
+        let usage = store.usage(&apex).unwrap_or_default();
+        let (bytes, dead, committed) = (usage.live, usage.dead, Some(committed));
+        return Ok(Loaded { serial, records, names, bytes, dead, warnings, committed });
+    }
+    let mut loaded = compile_whole(store, &apex, &collector, progress, kept).map_err(fault)?;
+    loaded.records = records;
+    loaded.warnings.splice(0..0, warnings);
+    Ok(loaded)
+}
+
+/// Compiles everything that was collected, and serves it.
+fn compile_whole(
+    store: &Store,
+    apex: &[u8],
+    collector: &Collector,
+    progress: &Progress,
+    kept: &mut Kept,
+) -> Result<Loaded, String> {
+    let tree = Tree::build(collector.owners().inspect(|_| progress.add(1)), apex)?;
     progress.enter(Phase::Compiling, 0);
     let mut space = store.space();
-    let compiled = compile::compile(&tree, &apex, &mut space, &mut |_, _| {}).map_err(|error| {
-        fault(match error {
-            CompileError::Zone(message) => message,
-            CompileError::Store(error) => error.to_string(),
-        })
+    let mut lookups = Vec::new();
+    let compiled = compile::compile(&tree, apex, &mut space, &mut |name, hashes| {
+        kept.note(name, hashes, &mut lookups);
+    })
+    .map_err(|error| match error {
+        CompileError::Zone(message) => message,
+        CompileError::Store(error) => error.to_string(),
     })?;
-    let mut warnings = report.warnings;
+    let mut warnings = Vec::new();
     if tree.occluded > 0 {
         warnings.push(format!(
             "{} names below a delegation or a DNAME are never answered (RFC 1034, section 4.2.1)",
@@ -94,11 +126,13 @@ pub fn load_telling(
         ));
     }
     let bytes = space.used();
-    let serial = compiled.snapshot.serial;
+    let (serial, names) = (compiled.snapshot.serial, compiled.names);
     store
-        .publish(&apex, tree.labels, compiled.names, compiled.snapshot, space)
-        .map_err(|error| fault(error.to_string()))?;
-    Ok(Loaded { serial, records: report.records, names: compiled.names, bytes, warnings })
+        .publish(apex, tree.labels, names, compiled.snapshot, space)
+        .map_err(|error| error.to_string())?;
+    drop(tree);
+    kept.keep(apex, names, collector.owners(), &lookups, compiled.sharing);
+    Ok(Loaded { serial, records: 0, names, bytes, dead: 0, warnings, committed: None })
 }
 
 /// Reads and judges a zone file without serving it: it is compiled into a store of its own.
@@ -112,5 +146,5 @@ pub fn check(name: &str, file: &Path, progress: &Progress) -> Result<Loaded, Zon
         line: None,
         message: error.to_string(),
     })?;
-    load_telling(&store, name, file, progress)
+    load_keeping(&store, name, file, progress, &mut Kept::default())
 }

@@ -36,7 +36,6 @@ pub struct Compiled {
     /// Nodes.
     pub names: u64,
     /// What later commits may share.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a reload compiles the whole zone for now"))]
     pub sharing: Sharing,
 }
 
