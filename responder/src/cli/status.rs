@@ -134,6 +134,16 @@ fn write_zones(text: &mut String, status: &Status) -> Result<()> {
             )?,
             None => writeln!(text, "{name:<width$}  {state:<10}")?,
         }
+        if let Some(commit) = &zone.last_commit {
+            let (owners, written) = (commit.owners, commit.written);
+            let milliseconds = commit.microseconds as f64 / 1e3;
+            writeln!(
+                text,
+                "  last change: {owners} owners, {written} names written, {milliseconds:.1} ms; \
+                 {} octets free for the next",
+                zone.dead_bytes
+            )?;
+        }
         if let Some(error) = &zone.last_error {
             writeln!(text, "  {error}")?;
         }

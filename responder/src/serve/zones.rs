@@ -321,6 +321,9 @@ impl Fingerprint {
 
 /// Whether a line of the file begins with `$INCLUDE` (RFC 1035, section 5.1).
 fn has_include(file: &Path) -> io::Result<bool> {
+    if !fs::metadata(file)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let text = fs::read(file)?;
     const DIRECTIVE: &[u8] = b"$INCLUDE";
     Ok(text

@@ -171,3 +171,41 @@ fn no_query_is_lost_while_zones_are_reloaded() {
     assert!(asked > u64::from(RELOADS), "only {asked} queries");
     assert!(answered >= RELOADS - 1);
 }
+
+/// A zone of so many names, which is worth keeping.
+fn large_zone(serial: u32, names: u32) -> String {
+    let names = (0..names).map(|number| format!("n{number} A 192.0.2.{}\n", number % 250));
+    small_zone(serial) + &names.collect::<String>()
+}
+
+#[test]
+fn of_a_large_zone_only_what_has_changed_is_compiled() {
+    let node = Node::new(&zones(&[("a.example.", "a.zone")]));
+    node.write("a.zone", &large_zone(1, 6_000));
+    let daemon = node.serve();
+    assert!(daemon.zone("a.example.")["last-commit"].is_null());
+
+    // The SOA and one new name.
+    node.write("a.zone", &large_zone(2, 6_001));
+    assert_eq!(node.run(&["zone", "reload", "--config", "r.toml"]).code, Some(0));
+    let zone = daemon.zone("a.example.");
+    assert_eq!(zone["last-commit"]["owners"], 2, "{zone}");
+    assert_eq!(zone["last-commit"]["written"], 2, "{zone}");
+    assert_eq!(zone["serial"], 2);
+    assert_eq!(served(&daemon, "a.example."), 2);
+    let asked = query(1, "n6000.a.example.", RecordType::A);
+    assert_eq!(daemon.ask(&asked)[7], 1, "one answer");
+
+    // A zone that is refused leaves what is served, and what the next change is compared with.
+    let broken = format!("{}x CNAME n1\nx A 192.0.2.1\n", large_zone(3, 6_001));
+    node.write("a.zone", &broken);
+    assert_eq!(node.run(&["zone", "reload", "--config", "r.toml"]).code, Some(1));
+    assert_eq!(served(&daemon, "a.example."), 2);
+
+    // Most of the zone goes: it is compiled as a whole.
+    node.write("a.zone", &large_zone(4, 10));
+    assert_eq!(node.run(&["zone", "reload", "--config", "r.toml"]).code, Some(0));
+    assert!(daemon.zone("a.example.")["last-commit"].is_null());
+    assert_eq!(served(&daemon, "a.example."), 4);
+    assert_eq!(daemon.ask(&asked)[3] & 0x0f, 3, "NXDOMAIN");
+}

@@ -95,6 +95,16 @@ fn files_that_cannot_be_read_are_named_where_they_are_asked_for() {
 }
 
 #[test]
+fn a_pipe_that_nobody_writes_to_is_refused_at_once() {
+    let folder = folder(&[]);
+    let pipe = folder.path().join("zone");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("coreutils");
+    assert!(made.success());
+    let message = read_in(folder.path(), &Limits::default()).expect_err("no zone").to_string();
+    assert!(message.ends_with("it is not a regular file"), "{message}");
+}
+
+#[test]
 fn an_empty_file_has_no_records() {
     assert_eq!(records(""), [""; 0]);
     assert_eq!(records("; nothing"), [""; 0]);

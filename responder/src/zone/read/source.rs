@@ -2,7 +2,7 @@
 //!
 //! Blocks keep memory small whatever the size of the file, and let each piece begin at a known line.
 
-use std::{fs::File, io, io::Read, ops::Range, path::Path};
+use std::{fs::File, io, io::Read, ops::Range, os::unix::fs::OpenOptionsExt, path::Path};
 
 use super::words::{Open, entry_end, words};
 
@@ -54,7 +54,8 @@ pub struct Source {
 impl Source {
     /// Opens a file, which must be a regular one: a pipe or a device could block or never end.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        // A pipe without a writer must not hold up the daemon: it is opened at once, and refused.
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::other("it is not a regular file"));
