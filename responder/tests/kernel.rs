@@ -2,6 +2,9 @@
 //!
 //! Needs root and BPF; without them it fails and says so.
 
+#[path = "everywhere/packet.rs"]
+mod packet;
+
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use responder::{
@@ -16,8 +19,9 @@ use responder::{
 };
 use responder_common::verdict::Action;
 
+use packet::{Headers, Packet, query};
+
 const TYPES: [u16; 12] = [1, 2, 5, 6, 15, 16, 28, 39, 43, 46, 255, 65280];
-const HEADERS: usize = 14 + 20 + 8;
 
 fn load() -> (DataPlane, Arc<Store>) {
     let options = StoreOptions { udp_size: 1232, id: "kernel-test".into() };
@@ -47,58 +51,19 @@ fn sample_zones(store: &Store) -> Vec<Vec<u8>> {
     names.into_iter().collect()
 }
 
-/// A query: `edns` is the size to offer and DO.
-fn query(id: u16, name: &[u8], qtype: u16, edns: Option<(u16, bool)>) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())]);
-    message.extend(name);
-    message.extend(qtype.to_be_bytes());
-    message.extend([0, 1]);
-    if let Some((size, dnssec_ok)) = edns {
-        message.extend([0, 0, 41]);
-        message.extend(size.to_be_bytes());
-        message.extend([0, 0, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
-    }
-    message
-}
-
-/// The query in an Ethernet frame.
-fn frame(message: &[u8]) -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
-    frame.extend((message.len() as u16 + 28).to_be_bytes());
-    frame.extend([0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0x80, 1, 0, 53]);
-    frame.extend((message.len() as u16 + 8).to_be_bytes());
-    frame.extend([0, 0]);
-    frame.extend(message);
-    frame
-}
-
-/// The UDP checksum of a reply to [`frame`], right when all ones.
-fn checksum(frame: &[u8]) -> u16 {
-    let datagram = &frame[34..];
-    let mut sum = 17 + datagram.len() as u64;
-    for octets in [&frame[26..34], datagram] {
-        for pair in octets.chunks(2) {
-            sum += u64::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)]));
-        }
-    }
-    while sum >> 16 != 0 {
-        sum = (sum >> 16) + (sum & 0xffff);
-    }
-    sum as u16
-}
-
 /// Asks both and compares; what the host said.
 fn compare(plane: &DataPlane, host: &mut Answerer, message: &[u8], reply: &mut Vec<u8>) -> Action {
     let verdict = host.verdict(message, Transport::Udp, reply);
+    let headers = Headers::v4();
     for hook in [HookPoint::Xdp, HookPoint::Tc] {
-        let query = frame(message);
+        let query = headers.frame(message);
         let Trial { action, frame, .. } = plane.trial(hook, &query).expect("a run");
         assert_eq!(action, verdict.action(), "{hook:?}: host says {verdict:?} to {message:02x?}");
         match action {
             Action::Reply => {
-                assert_eq!(&frame[HEADERS..], &reply[..], "{hook:?}: to {message:02x?}");
-                assert_eq!(checksum(&frame), 0xffff, "{hook:?}: checksum to {message:02x?}");
+                let packet = Packet::read(&frame).expect("a sound frame");
+                assert_eq!(packet.message, &reply[..], "{hook:?}: to {message:02x?}");
+                packet.check_reply_to(&headers).unwrap_or_else(|fault| panic!("{hook:?}: {fault}"));
             }
             Action::Pass => assert_eq!(frame, query, "{hook:?}: what is passed is untouched"),
             Action::Drop => {}

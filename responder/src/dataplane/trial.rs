@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions, Xdp};
+use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use responder_common::verdict::Action;
 
 use super::{DataPlane, TC_PROGRAM, XDP_PROGRAM};
@@ -79,5 +79,14 @@ impl DataPlane {
         };
         let length = result.data_size_out as usize;
         Ok(Run { action, length, duration: result.duration })
+    }
+
+    /// The loaded program of a hook, for a program that goes on to it.
+    ///
+    /// # Errors
+    /// When it is not loaded.
+    pub fn program(&self, hook: HookPoint) -> anyhow::Result<&ProgramFd> {
+        let name = if hook == HookPoint::Xdp { XDP_PROGRAM } else { TC_PROGRAM };
+        Ok(self.ebpf.program(name).context("the program is missing")?.fd()?)
     }
 }

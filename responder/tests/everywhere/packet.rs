@@ -1,4 +1,6 @@
-//! Frames made and read by the octet, with nothing of the code under test.
+//! Queries and frames made and read by the octet, with nothing of the code under test: for the tests
+//! and benches that give frames to the programs.
+#![allow(dead_code, reason = "several programs take this file and each uses a part of it")]
 
 /// What stands in front of a message: made for a query, compared with a reply's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,21 @@ pub struct Headers {
     pub hops: u8,
     /// Type of service, or traffic class.
     pub service: u8,
+}
+
+/// A message with one question of class IN; `edns` is the size to offer and DO.
+pub fn query(id: u16, name: &[u8], qtype: u16, edns: Option<(u16, bool)>) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())]);
+    message.extend(name);
+    message.extend(qtype.to_be_bytes());
+    message.extend([0, 1]);
+    if let Some((size, dnssec_ok)) = edns {
+        message.extend([0, 0, 41]);
+        message.extend(size.to_be_bytes());
+        message.extend([0, 0, if dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
+    }
+    message
 }
 
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
