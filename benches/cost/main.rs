@@ -17,6 +17,8 @@ mod packet;
 #[path = "../../responder/tests/refereeing/random.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod random;
+#[path = "../../xtask/src/bench/silence.rs"]
+mod silence;
 
 use std::{fs, path::PathBuf};
 
@@ -33,6 +35,7 @@ use serde_json::{Value, json};
 
 use classes::{CLASSES, Class, Edns, Zones};
 use feed::{Feed, QUERIES, Target};
+use silence::Silence;
 
 #[derive(clap::Parser)]
 struct Args {
@@ -45,6 +48,9 @@ struct Args {
     /// Where the figures go, as JSON
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Locks these files, in this order, around each row, so that others can keep silent meanwhile
+    #[arg(long)]
+    lock: Vec<PathBuf>,
     /// What `cargo bench` adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -63,7 +69,9 @@ fn main() -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for class in CLASSES {
         for &edns in class.edns {
+            let silence = Silence::keep(&args.lock)?;
             rows.push(bench.row(class, edns)?);
+            drop(silence);
         }
     }
     if let Some(file) = args.out {

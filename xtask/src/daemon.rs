@@ -117,6 +117,11 @@ impl Daemon {
         serde_json::from_str(&text).with_context(|| format!("status is not JSON: {text}"))
     }
 
+    /// The process, to measure it.
+    pub fn process(&self) -> u32 {
+        self.running.id()
+    }
+
     /// Fails with the end of its log if it has ended.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! `cargo xtask`: every chore of the project.
 
+mod bench;
 mod cleanup;
 mod daemon;
 mod fuzz;
 mod gen_zone;
+mod load;
 mod net;
 mod process;
 mod prove;
@@ -41,6 +43,8 @@ enum Chore {
     Fuzz(fuzz::Args),
     /// The long checks behind our claims; each writes its figures as JSON
     Prove(prove::Args),
+    /// Measures what answers cost, and other servers beside us
+    Bench(bench::Args),
     /// Boots Debian 12's stock kernel in qemu and has the programs answer there
     Vmtest(vmtest::Args),
 }
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Chore::GenZone(args) => gen_zone::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Prove(args) => prove::run(&args),
+        Chore::Bench(args) => bench::run(&args),
         Chore::Vmtest(args) => vmtest::run(&args),
     };
     cleanup::finish();

@@ -25,7 +25,6 @@ impl Running {
     }
 
     /// Its process id.
-    #[cfg(test)]
     pub fn id(&self) -> u32 {
         self.0.id()
     }

@@ -65,8 +65,13 @@ fn nsd(plan: &Plan<'_>) -> String {
 fn knot(plan: &Plan<'_>) -> String {
     let Plan { udp_size, workers, .. } = plan;
     let (ip, port, folder) = (plan.address.ip(), plan.address.port(), plan.folder.display());
+    // The sockets must not have the port that AF_XDP takes.
+    let (sockets, xdp) = match plan.interface {
+        None => (port, String::new()),
+        Some(interface) => (port + 5300, format!("xdp:\n    listen: {interface}@{port}\n")),
+    };
     let mut text = format!(
-        "server:\n    listen: {ip}@{port}\n    rundir: {folder}\n    udp-workers: {workers}\n    \
+        "{xdp}server:\n    listen: {ip}@{sockets}\n    rundir: {folder}\n    udp-workers: {workers}\n    \
          tcp-workers: 1\n    background-workers: 1\n    udp-max-payload: {udp_size}\n\
          log:\n  - target: stderr\n    any: warning\n\
          database:\n    storage: {folder}\n\

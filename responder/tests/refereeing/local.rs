@@ -36,6 +36,7 @@ pub fn start(
         wrap: &[],
         within: &|work| work(),
         upstream: upstream.map(|address| Upstream { address, date: None }),
+        interface: None,
     };
     Peer::start(&plan).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -126,6 +126,8 @@ pub struct Plan<'a> {
     pub within: Within<'a>,
     /// Of a resolver: whom it asks.
     pub upstream: Option<Upstream>,
+    /// Of Knot: the interface whose queries it takes by AF_XDP; none: by sockets.
+    pub interface: Option<&'a str>,
 }
 
 /// Whom a resolver asks for the zones of its plan.

@@ -116,6 +116,20 @@ pub fn generate(args: &Args) -> anyhow::Result<Made> {
     Ok(Made { records: registry.records() })
 }
 
+/// Queries that carry DO and ask for names which the zone does not have, each another.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn ask_absent(args: &Args, file: &Path) -> anyhow::Result<()> {
+    let apex = args.apex.trim_end_matches('.');
+    let mut out = QueryFile::create(file, true)?;
+    let mut absent = Labels::new(!args.seed);
+    for _ in 0..args.count {
+        out.ask(format_args!("{}--0.{apex}", absent.next()), "A")?;
+    }
+    Ok(out.finish()?)
+}
+
 /// 45 % delegated names, 30 % `www` below them, 20 % names that do not exist, and of the rest the
 /// apex and DS at delegations, names uniform.
 fn ask(args: &Args, apex: &str, file: &Path) -> anyhow::Result<()> {

@@ -23,7 +23,7 @@ use crate::{
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let folder = Scratch::create()?;
     let program = servers::program(args)?;
-    let zones = [root::unpack(args, folder.path())?];
+    let zones = [root::unpack(args.zone.as_deref(), folder.path())?];
     let queries = questions(args, &zones, folder.path())?;
     let replies = |mode: &str| -> anyhow::Result<Replies> {
         let pair = Pair::create()?;

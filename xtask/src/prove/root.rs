@@ -26,18 +26,27 @@ const QUERIES: usize = 200_000;
 pub const NAME: &str = "root";
 const FILE: &str = "zones/root-signed-2020101902.zone.gz";
 
-/// Unpacks the zone into `folder`: the file named, else the one in `$RESPONDER_SHARED`, else the one
-/// in `shared` beside the repository.
+/// The zone's file: the one named, else the one in `$RESPONDER_SHARED`, else the one in `shared`
+/// beside the repository.
+///
+/// # Errors
+/// When there is none.
+pub fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let shared = env::var_os("RESPONDER_SHARED").map_or(beside, PathBuf::from);
+    let source = named.map_or_else(|| shared.join(FILE), Path::to_owned);
+    if !source.is_file() {
+        bail!("{} is missing: name a signed root zone's file", source.display());
+    }
+    Ok(source)
+}
+
+/// Unpacks the zone into `folder`; which one, see [`find`].
 ///
 /// # Errors
 /// When there is none, or it cannot be unpacked.
-pub fn unpack(args: &Args, folder: &Path) -> anyhow::Result<Zone> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
-    let shared = env::var_os("RESPONDER_SHARED").map_or(beside, PathBuf::from);
-    let source = args.zone.clone().unwrap_or_else(|| shared.join(FILE));
-    if !source.is_file() {
-        bail!("{} is missing: name a root zone with --zone FILE", source.display());
-    }
+pub fn unpack(named: Option<&Path>, folder: &Path) -> anyhow::Result<Zone> {
+    let source = find(named)?;
     let file = folder.join("root.zone");
     if source.extension().is_some_and(|extension| extension == "gz") {
         let text = process::output(Command::new("gzip").arg("-dc").arg(&source))?;

@@ -27,7 +27,7 @@ const LEAST_SHARE: f64 = 0.99;
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let folder = Scratch::create()?;
     let program = servers::program(args)?;
-    let zones = [root::unpack(args, folder.path())?];
+    let zones = [root::unpack(args.zone.as_deref(), folder.path())?];
 
     let their_pair = Pair::create()?;
     let their_client = servers::from_client(&their_pair);

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -66,6 +66,30 @@ pub fn start_peer(
     workers: usize,
     folder: &Path,
 ) -> anyhow::Result<Peer> {
+    start(kind, pair, zones, workers, folder, None)
+}
+
+/// As [`start_peer`], for Knot taking its queries by AF_XDP.
+///
+/// # Errors
+/// As [`Peer::start`].
+pub fn start_knot_xdp(
+    pair: &Pair,
+    zones: &[Zone],
+    workers: usize,
+    folder: &Path,
+) -> anyhow::Result<Peer> {
+    start(Kind::Knot, pair, zones, workers, &folder.join("af-xdp"), Some(SERVER_INTERFACE))
+}
+
+fn start(
+    kind: Kind,
+    pair: &Pair,
+    zones: &[Zone],
+    workers: usize,
+    folder: &Path,
+    interface: Option<&str>,
+) -> anyhow::Result<Peer> {
     let wrap = ["ip", "netns", "exec", pair.server.name()].map(str::to_owned);
     let plan = Plan {
         kind,
@@ -78,6 +102,7 @@ pub fn start_peer(
         wrap: &wrap,
         within: &from_client(pair),
         upstream: None,
+        interface,
     };
     Ok(Peer::start(&plan)?)
 }
@@ -130,7 +155,22 @@ pub fn start_ours(
     mode: &str,
     folder: &Path,
 ) -> anyhow::Result<Daemon> {
-    let folder = folder.join(format!("responder-{mode}"));
+    start_ours_polled(program, pair, zones, mode, "auto", folder)
+}
+
+/// As [`start_ours`], with a word for `xdp.threaded-napi`.
+///
+/// # Errors
+/// As [`Daemon::start`].
+pub fn start_ours_polled(
+    program: &Path,
+    pair: &Pair,
+    zones: &[Zone],
+    mode: &str,
+    polling: &str,
+    folder: &Path,
+) -> anyhow::Result<Daemon> {
+    let folder = folder.join(format!("responder-{mode}-{polling}"));
     fs::create_dir_all(folder.join("state"))?;
     let plan = Plan {
         kind: Kind::Responder,
@@ -143,10 +183,13 @@ pub fn start_ours(
         wrap: &[],
         within: &from_client(pair),
         upstream: None,
+        interface: None,
     };
     let interfaces: &[&str] = if mode == "off" { &[] } else { &[SERVER_INTERFACE] };
     let config = folder.join("responder.toml");
-    fs::write(&config, configs::responder(&plan, mode, interfaces))?;
+    let text = configs::responder(&plan, mode, interfaces);
+    let text = text.replace("[xdp]\n", &format!("[xdp]\nthreaded-napi = \"{polling}\"\n"));
+    fs::write(&config, text)?;
     Daemon::start(&pair.server, program, &config, &folder, Duration::from_secs(120))
 }
 
@@ -169,9 +212,4 @@ pub fn since(now: &Value, before: &Value) -> Value {
         }
         other => other.clone(),
     }
-}
-
-/// The IP address that clients ask.
-pub fn server_ip() -> IpAddr {
-    SERVER[0]
 }

@@ -59,7 +59,7 @@ impl Arena {
             everything: false,
         };
         let mut all = vec![
-            large(root::NAME, root::unpack(args, &make("root")?)?),
+            large(root::NAME, root::unpack(args.zone.as_deref(), &make("root")?)?),
             large("tld", top_level(args, &make("tld")?)?),
         ];
         let samples = Zone::all_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../zones"))?;

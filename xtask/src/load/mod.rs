@@ -1,0 +1,28 @@
+//! Loads on a veth pair: who makes them, who is measured, what is counted.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`generator`] | `kxdpgun` and `dnsperf` on the client's side |
+//! | [`reflector`] | the ceiling: a program that only sends queries back |
+//! | [`usage`] | time of the processors, memory of processes |
+
+pub mod generator;
+pub mod reflector;
+pub mod usage;
+
+/// The middle one of some numbers; of an even count the higher of the two. Zero of none.
+pub fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.into_iter().collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_median_is_a_number_of_the_row() {
+        assert_eq!(super::median([3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(super::median([4.0, 1.0]), 4.0);
+        assert_eq!(super::median([]), 0.0);
+    }
+}

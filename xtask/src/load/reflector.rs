@@ -1,0 +1,38 @@
+//! The ceiling of every load: a program that only sends queries back.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::Context as _;
+
+use crate::{
+    net::{Pair, SERVER_INTERFACE},
+    process,
+};
+
+/// Attaches the reflector to the server's side of a pair; it goes with the pair.
+///
+/// # Errors
+/// When it cannot be compiled or attached.
+pub fn attach(pair: &Pair, folder: &Path) -> anyhow::Result<()> {
+    let (source, object) = (folder.join("reflector.c"), folder.join("reflector.o"));
+    fs::write(&source, include_str!("reflector.c"))?;
+    let mut clang = Command::new("clang");
+    clang.args(["-O2", "-target", "bpf", "-c"]).arg(&source).arg("-o").arg(&object);
+    process::output(&mut clang).context("remedy: cargo xtask setup")?;
+    let mut ip = pair.server.command("ip");
+    ip.args(["link", "set", "dev", SERVER_INTERFACE, "xdpdrv", "obj"]).arg(&object);
+    process::output(ip.args(["sec", "xdp"]))?;
+    Ok(())
+}
+
+/// Gives the polling of the server's interface to a kernel thread, as our daemon does by itself where
+/// there is one queue.
+///
+/// # Errors
+/// When the kernel has no such switch.
+pub fn poll_by_thread(pair: &Pair) -> anyhow::Result<()> {
+    let switch = format!("/sys/class/net/{SERVER_INTERFACE}/threaded");
+    let mut shell = pair.server.command("sh");
+    process::output(shell.args(["-c", &format!("echo 1 >{switch}")]))?;
+    Ok(())
+}
