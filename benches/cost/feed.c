@@ -45,13 +45,9 @@ struct {
 PROGRAMS(after_xdp);
 PROGRAMS(after_tc);
 
-/* struct xdp_md and the first fields of struct __sk_buff of the kernel's linux/bpf.h. */
-struct xdp {
-	u32 data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex;
-};
-struct skb {
-	u32 len;
-};
+/* struct xdp_md and struct __sk_buff of the kernel, of which nothing is read here. */
+struct xdp;
+struct skb;
 
 static void *(*const look_up)(void *map, const void *key) = (void *)1;
 static long (*const skb_store)(void *skb, u32 offset, const void *from, u32 length, u32 flags) = (void *)9;
@@ -59,6 +55,7 @@ static long (*const tail_call)(void *context, void *programs, u32 index) = (void
 static long (*const redirect)(u32 interface, u32 flags) = (void *)23;
 static long (*const skb_tail)(void *skb, u32 length, u32 flags) = (void *)38;
 static long (*const xdp_tail)(void *xdp, int change) = (void *)65;
+static unsigned long long (*const xdp_length)(void *xdp) = (void *)188;
 static long (*const xdp_store)(void *xdp, u32 offset, const void *from, u32 length) = (void *)190;
 
 enum { ABORTED = 0, TRANSMIT = 3, SHOT = 2 };
@@ -84,7 +81,7 @@ SECTION("xdp") int feed_xdp(struct xdp *xdp)
 	u32 length = query->length;
 	if (length < 42 || length > QUERY_MAX)
 		return ABORTED;
-	if (xdp_tail(xdp, (int)length - (int)(xdp->data_end - xdp->data)) ||
+	if (xdp_tail(xdp, (int)length - (int)xdp_length(xdp)) ||
 	    xdp_store(xdp, 0, query->octets, length))
 		return ABORTED;
 	tail_call(xdp, &after_xdp, 0);

@@ -48,7 +48,7 @@ struct Args {
     /// Where the figures go, as JSON
     #[arg(long)]
     out: Option<PathBuf>,
-    /// Locks these files, in this order, around each row, so that others can keep silent meanwhile
+    /// Locks these files, in this order, around some rows, so that others can keep silent meanwhile
     #[arg(long)]
     lock: Vec<PathBuf>,
     /// What `cargo bench` adds
@@ -60,20 +60,22 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let options = StoreOptions { udp_size: 1232, id: "bench".into() };
     let (plane, store) = DataPlane::load(&options)?;
+    let feed = Feed::load()?;
     let zones = Zones::load(&store, &args.zones, args.names)?;
-    let mut bench = Bench { plane, feed: Feed::load()?, zones };
+    let mut bench = Bench { plane, feed, zones };
     println!(
         "{:<34}{:>6}{:>7}{:>9}{:>9}{:>9}{:>9}",
         "ns above an empty program", "EDNS", "octets", "XDP warm", "cold", "tc warm", "cold"
     );
     let mut rows = Vec::new();
+    let mut silence = Silence::over(&args.lock);
     for class in CLASSES {
         for &edns in class.edns {
-            let silence = Silence::keep(&args.lock)?;
+            silence.begin()?;
             rows.push(bench.row(class, edns)?);
-            drop(silence);
         }
     }
+    silence.end();
     if let Some(file) = args.out {
         let figures = json!({ "names": args.names, "queries": QUERIES, "rows": rows });
         fs::write(file, serde_json::to_string_pretty(&figures)? + "\n")?;
@@ -119,7 +121,9 @@ impl Bench {
             }
         }
         for (name, _) in hooks {
-            print!("{:>9}{:>9}", row[name]["warm"], row[name]["cold"]);
+            for state in ["warm", "cold"] {
+                print!("{:>9}", row[name][state].as_f64().unwrap_or(f64::NAN));
+            }
         }
         println!();
         Ok(row)

@@ -90,7 +90,7 @@ fn report(figures: &Value) -> String {
          redirect in tc) in its place. Every run gets a fresh query from a feeding program in front, whose \
          time is in both and so in neither figure. Warm: one query over and over. Cold: {} queries, each \
          about a name drawn at random from a zone of {} names ({} with NSEC, and with NSEC3 without \
-         opt-out). Medians of nine times 40,000 runs. The skb of a run keeps the room of its first reply, \
+         opt-out). Medians of seven times 30,000 runs. The skb of a run keeps the room of its first reply, \
          so tc is told without that allocation.\n\n{}\n{}",
         thousands(figures["queries"].as_f64().unwrap_or_default()),
         thousands(figures["names"].as_f64().unwrap_or_default()),

@@ -71,9 +71,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         cargo.args(["--", only]);
     }
     cargo.env("RESPONDER_BENCH_ZONES", &folder).env("CRITERION_HOME", home.path());
-    let silence = Silence::keep(&args.common.lock)?;
+    let mut silence = Silence::over(&args.common.lock);
+    silence.begin()?;
     process::run(&mut cargo)?;
-    drop(silence);
+    silence.end();
     if args.only.is_some() {
         return Ok(());
     }

@@ -135,21 +135,25 @@ impl Contest<'_> {
         let args = self.args;
         let folder = Scratch::create()?;
         let (mut running, mut figures) = (Vec::new(), Vec::new());
+        let mut silence = Silence::over(&args.common.lock);
         for server in args.servers() {
-            let silence = self.silence()?;
+            silence.begin()?;
             let zone = &self.prepared.zone;
             let one = Running::start(server, zone, args.queues, self.program, folder.path())?;
-            drop(silence);
             let load = one.load.map(|load| (load.as_secs_f64() * 100.0).round() / 100.0);
             println!("{}: answers after {} s", server.label(), load.unwrap_or(0.0));
             figures.push(json!({ "server": server.label(), "load seconds": load }));
             running.push(one);
         }
         for _ in 0..args.rounds() {
-            self.turn(&running, &mut figures, "flood", |one| self.flood(one))?;
-            self.turn(&running, &mut figures, "steady", |one| self.steady(one))?;
+            silence.begin()?;
+            turn(&running, &mut figures, "flood", |one| self.flood(one))?;
+            silence.begin()?;
+            turn(&running, &mut figures, "steady", |one| self.steady(one))?;
         }
-        self.turn(&running, &mut figures, "dnsperf", |one| self.dnsperf(one))?;
+        silence.begin()?;
+        turn(&running, &mut figures, "dnsperf", |one| self.dnsperf(one))?;
+        silence.end();
         for (one, figures) in running.iter().zip(&mut figures) {
             if let Some(memory) = one.memory()? {
                 figures["resident megabytes"] = json!(memory.resident / 1_000_000);
@@ -177,30 +181,6 @@ impl Contest<'_> {
             "versions": machine::versions(),
             "servers": figures,
         }))
-    }
-
-    fn silence(&self) -> anyhow::Result<Silence> {
-        Silence::keep(&self.args.common.lock)
-    }
-
-    /// Measures all servers, one after the other.
-    fn turn(
-        &self,
-        running: &[Running],
-        figures: &mut [Value],
-        name: &str,
-        measure: impl Fn(&Running) -> anyhow::Result<Value>,
-    ) -> anyhow::Result<()> {
-        let _silence = self.silence()?;
-        for (one, figures) in running.iter().zip(figures) {
-            let value = measure(one)?;
-            println!("{:8} {:26} {value}", name, one.server.label());
-            match figures[name].as_array_mut() {
-                Some(rounds) => rounds.push(value),
-                None => figures[name] = json!([value]),
-            }
-        }
-        Ok(())
     }
 
     fn flood(&self, one: &Running) -> anyhow::Result<Value> {
@@ -248,4 +228,22 @@ impl Contest<'_> {
             args.queues
         )
     }
+}
+
+/// Measures all servers, one after the other.
+fn turn(
+    running: &[Running],
+    figures: &mut [Value],
+    name: &str,
+    measure: impl Fn(&Running) -> anyhow::Result<Value>,
+) -> anyhow::Result<()> {
+    for (one, figures) in running.iter().zip(figures) {
+        let value = measure(one)?;
+        println!("{name:8} {:26} {value}", one.server.label());
+        match figures[name].as_array_mut() {
+            Some(rounds) => rounds.push(value),
+            None => figures[name] = json!([value]),
+        }
+    }
+    Ok(())
 }
