@@ -56,7 +56,10 @@ fn compare(plane: &DataPlane, host: &mut Answerer, message: &[u8], reply: &mut V
     let verdict = host.verdict(message, Transport::Udp, reply);
     let headers = Headers::v4();
     for hook in [HookPoint::Xdp, HookPoint::Tc] {
-        let query = headers.frame(message);
+        let mut query = headers.frame(message);
+        // One sum in 65,536 is that of the pseudo header: tc would take it for a local sender's, who wants
+        // the same kind back (`frame::is_partial`). Without a checksum none is.
+        query[40..42].fill(0);
         let Trial { action, frame, .. } = plane.trial(hook, &query).expect("a run");
         assert_eq!(action, verdict.action(), "{hook:?}: host says {verdict:?} to {message:02x?}");
         match action {

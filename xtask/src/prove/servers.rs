@@ -140,6 +140,7 @@ pub fn start_resolver(
         wrap: &wrap,
         within: &from_client(pair),
         upstream: Some(Upstream { address: address(), date }),
+        interface: None,
     };
     Ok(Peer::start(&plan)?)
 }
