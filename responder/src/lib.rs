@@ -9,4 +9,5 @@ pub mod serve;
 pub mod store;
 pub mod strict;
 pub mod telemetry;
+pub mod transfer;
 pub mod zone;
