@@ -11,7 +11,7 @@ use core::mem::{align_of, offset_of, size_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes whenever a layout in this file changes its meaning; maps of another version are not adopted.
-pub const LAYOUT_VERSION: u32 = 4;
+pub const LAYOUT_VERSION: u32 = 5;
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -112,8 +112,8 @@ pub struct Snapshot {
     pub iterations: u16,
     /// How far a key's first word is shifted for its place in the directory.
     pub directory_shift: u8,
-    /// Zero.
-    pub padding: u8,
+    /// Not zero: the data are too old to be served. Written while queries are answered.
+    pub expired: u8,
     /// The apex's name, lower-case, zeros behind it.
     pub name: [u64; 32],
     /// The chain of NSEC or NSEC3 by key, cut into leaves: a [`Link`] for each leaf, its first key and

@@ -36,6 +36,15 @@ pub fn begin<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         explain(s, ede::NOT_AUTHORITATIVE);
         return refused(s);
     }
+    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else {
+        return Next::Stop(Verdict::Fault);
+    };
+    if zone.expired != 0 {
+        explain(s, ede::INVALID_DATA);
+        s.rcode.set(u32::from(rcode::SERVFAIL));
+        s.verdict.set(Verdict::ServFail as u32);
+        return Next::Reply;
+    }
     Next::Continue
 }
 

@@ -122,4 +122,6 @@ pub mod option {
 pub mod ede {
     /// The server is not authoritative for the name.
     pub const NOT_AUTHORITATIVE: u16 = 20;
+    /// The server has no data of the zone that are good: it has expired, for one.
+    pub const INVALID_DATA: u16 = 24;
 }

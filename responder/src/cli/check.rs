@@ -16,7 +16,7 @@ use super::print;
 use crate::{
     config::{Config, Diagnostic, Key, ZoneSource},
     dataplane::Mode,
-    serve::{NO_TRANSFERS, interface_exists},
+    serve::interface_exists,
     zone::{self, Loaded, Progress, ZoneError},
 };
 
@@ -90,9 +90,8 @@ fn check(file: &Path) -> Findings {
     }
     for zone in &config.zones {
         match &zone.source {
-            ZoneSource::Primaries(_) => {
-                findings.warn(file, format!("zone \"{}\" is {NO_TRANSFERS}", zone.name));
-            }
+            // Whether they are there is seen when the daemon runs.
+            ZoneSource::Primaries(_) => {}
             ZoneSource::File(path) => findings.add_zone(&zone.name, path),
         }
     }

@@ -14,7 +14,6 @@ use super::{dig, print};
 use crate::{
     answer::{Answerer, Outcome, Transport},
     config::{Config, ZoneSource, canonical_name},
-    serve::NO_TRANSFERS,
     store::Store,
     zone,
 };
@@ -56,7 +55,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Outcome::Reply => print(&dig::show(&reply, transport)?),
         Outcome::Drop => bail!("the engine drops this query: there is no reply"),
         Outcome::Pass => {
-            bail!("the engine leaves this query to the daemon: transfers are not built yet")
+            bail!(
+                "the engine leaves this query to the daemon: NOTIFY, transfers and signed queries"
+            )
         }
     }
 }
@@ -107,7 +108,10 @@ fn load(config: &Config, name: &str) -> Result<Arc<Store>> {
                     eprintln!("zone \"{}\": {warning}", zone.name);
                 }
             }
-            ZoneSource::Primaries(_) => eprintln!("zone \"{}\" is {NO_TRANSFERS}", zone.name),
+            ZoneSource::Primaries(_) => eprintln!(
+                "zone \"{}\" comes from primaries: only the running daemon has its data",
+                zone.name
+            ),
         }
     }
     Ok(Arc::new(store))

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{Target, print};
 use crate::{
-    control::{Reply, Request, Status, ZoneStatus, client},
+    control::{Reply, Request, SecondaryStatus, Status, ZoneStatus, client},
     serve::mode_label,
 };
 
@@ -48,7 +48,9 @@ fn show(status: &Status) -> Result<String> {
     write_data_plane(&mut text, status)?;
     write_replies(&mut text, status)?;
     write_reasons(&mut text, status)?;
-    write_zones(&mut text, status)?;
+    text += &show_zones(&status.zones)?;
+    write_transfers(&mut text, status)?;
+    writeln!(text, "\nstore: {} octets", status.store_bytes)?;
     Ok(text)
 }
 
@@ -115,14 +117,25 @@ fn write_reasons(text: &mut String, status: &Status) -> Result<()> {
     Ok(())
 }
 
-fn write_zones(text: &mut String, status: &Status) -> Result<()> {
-    let width = status.zones.iter().map(|zone| zone.name.len()).max().unwrap_or(0).max(4);
+fn write_transfers(text: &mut String, status: &Status) -> Result<()> {
+    let seen: Vec<String> =
+        status.transfers.iter().map(|(label, count)| format!("{label} {count}")).collect();
+    if !seen.is_empty() {
+        writeln!(text, "\ntransfers: {}", seen.join(", "))?;
+    }
+    Ok(())
+}
+
+/// A table of zones, with what is to be known of each.
+pub(super) fn show_zones(zones: &[ZoneStatus]) -> Result<String> {
+    let mut text = String::new();
+    let width = zones.iter().map(|zone| zone.name.len()).max().unwrap_or(0).max(4);
     writeln!(
         text,
         "\n{:<width$}  {:<10}  {:>10}  {:>10}  {:>10}  {:>13}  {:>8}",
         "zone", "state", "serial", "records", "names", "octets", "age"
     )?;
-    for zone in &status.zones {
+    for zone in zones {
         let ZoneStatus { name, state, records, names, bytes, .. } = zone;
         let state = state.label();
         match zone.serial {
@@ -144,6 +157,9 @@ fn write_zones(text: &mut String, status: &Status) -> Result<()> {
                 zone.dead_bytes
             )?;
         }
+        if let Some(secondary) = &zone.secondary {
+            write_secondary(&mut text, secondary)?;
+        }
         if let Some(error) = &zone.last_error {
             writeln!(text, "  {error}")?;
         }
@@ -151,7 +167,23 @@ fn write_zones(text: &mut String, status: &Status) -> Result<()> {
             writeln!(text, "  warning: {warning}")?;
         }
     }
-    writeln!(text, "\nstore: {} octets", status.store_bytes)?;
+    Ok(text)
+}
+
+fn write_secondary(text: &mut String, secondary: &SecondaryStatus) -> Result<()> {
+    match (&secondary.primary, secondary.age) {
+        (Some(primary), Some(since)) => {
+            write!(text, "  confirmed by {primary} {} ago", age(since))?;
+        }
+        _ => write!(text, "  from {}", secondary.primaries.join(", "))?,
+    }
+    write!(text, ", next refresh in {}", age(secondary.next_refresh))?;
+    match secondary.expiry {
+        Some(_) if secondary.expired => write!(text, ", EXPIRED")?,
+        Some(expiry) => write!(text, ", expires in {}", age(expiry))?,
+        None => {}
+    }
+    writeln!(text)?;
     Ok(())
 }
 

@@ -1,10 +1,15 @@
 //! `responder zone`.
 
-use anyhow::{Result, bail};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use super::{Target, print};
-use crate::control::{Reply, Request, client};
+use crate::{
+    config::canonical_name,
+    control::{Reloaded, Reply, Request, client},
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,10 +29,73 @@ enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Ask a zone's primaries whether there is something new, and wait for the outcome.
+    Refresh(One),
+    /// Transfer a zone from its primaries, whatever its serial, and wait for the outcome.
+    Retransfer(One),
+    /// Show one zone of the running daemon.
+    Status {
+        #[command(flatten)]
+        zone: One,
+        /// Print one JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct One {
+    /// The zone.
+    name: String,
+    #[command(flatten)]
+    target: Target,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
-    let Command::Reload { name, target } = arguments.command;
+    match arguments.command {
+        Command::Reload { name, target } => reload(name, &target),
+        Command::Refresh(zone) => refresh(&zone.target, Request::ZoneRefresh { zone: zone.name }),
+        Command::Retransfer(zone) => {
+            refresh(&zone.target, Request::ZoneRetransfer { zone: zone.name })
+        }
+        Command::Status { zone, json } => status(&zone, json),
+    }
+}
+
+fn refresh(target: &Target, request: Request) -> Result<()> {
+    // A large zone takes its time: there is no limit.
+    let Reply::Refreshed(Reloaded { zone, serial, error }) =
+        client::ask(&target.socket()?, &request, None)?
+    else {
+        bail!("the daemon answered something else: it is of another version");
+    };
+    match (error, serial) {
+        (Some(error), _) => bail!("zone \"{zone}\": {error}"),
+        (None, Some(serial)) => print(&format!("zone \"{zone}\" is fresh: serial {serial}\n")),
+        (None, None) => bail!("zone \"{zone}\" has no data"),
+    }
+}
+
+fn status(one: &One, json: bool) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let name = canonical_name(&one.name)
+        .map_err(|error| anyhow!("\"{}\" is no name of a zone: {error}", one.name))?;
+    let Reply::Status(status) =
+        client::ask(&one.target.socket()?, &Request::Status, Some(PATIENCE))?
+    else {
+        bail!("the daemon answered something else: it is of another version");
+    };
+    let Some(zone) = status.zones.iter().find(|zone| zone.name == name) else {
+        bail!("no zone \"{name}\" is configured: `responder status` lists the zones");
+    };
+    if json {
+        print(&format!("{}\n", serde_json::to_string_pretty(zone)?))
+    } else {
+        print(&super::status::show_zones(std::slice::from_ref(zone))?)
+    }
+}
+
+fn reload(name: Option<String>, target: &Target) -> Result<()> {
     let socket = target.socket()?;
     // A large zone takes its time: there is no limit.
     let Reply::Reloaded(zones) = client::ask(&socket, &Request::ZoneReload { zone: name }, None)?

@@ -12,6 +12,7 @@ mod zones;
 
 use std::{
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -100,13 +101,29 @@ pub struct Limits {
     pub tcp_connections_per_source: usize,
     /// A TCP connection that completes no message for so long is closed (RFC 7766, section 6.2.3).
     pub tcp_idle: Duration,
+    /// Primaries that are spoken with at a time.
+    pub transfers: usize,
+    /// Connections to one primary at a time.
+    pub transfers_per_primary: usize,
+    /// A primary that is silent for so long is left.
+    pub transfer_idle: Duration,
+    /// A transfer that takes longer is ended.
+    pub transfer_time: Duration,
+    /// Octets of one transfer on the wire, and of the zone's records before they are compiled.
+    pub transfer_octets: u64,
 }
 
 /// `[transfer]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
     /// Unicast addresses of this node for SOA queries, transfers and NOTIFY, at most one a family.
     pub source: Vec<IpAddr>,
+    /// The bounds within which an SOA's refresh interval is followed.
+    pub refresh: RangeInclusive<Duration>,
+    /// Those of its retry interval.
+    pub retry: RangeInclusive<Duration>,
+    /// Those of its expire interval.
+    pub expire: RangeInclusive<Duration>,
 }
 
 /// `[[key]]`: a TSIG key (RFC 8945).
@@ -129,6 +146,8 @@ pub struct Zone {
     pub source: ZoneSource,
     /// Prefixes from which NOTIFY is heard.
     pub notify_from: Vec<IpNet>,
+    /// The name of the key that NOTIFY must be signed with, if any.
+    pub notify_key: Option<String>,
     /// Who may transfer it.
     pub transfer_to: Vec<Peers>,
 }
@@ -254,6 +273,24 @@ impl Default for Limits {
             tcp_connections: 1000,
             tcp_connections_per_source: 100,
             tcp_idle: Duration::from_secs(10),
+            transfers: 64,
+            transfers_per_primary: 4,
+            transfer_idle: Duration::from_secs(30),
+            transfer_time: Duration::from_secs(2 * 3600),
+            transfer_octets: 4 << 30,
+        }
+    }
+}
+
+impl Default for Transfer {
+    /// Wide enough for what zones say in earnest, narrow enough that no zone is forgotten.
+    fn default() -> Self {
+        let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));
+        Self {
+            source: Vec::new(),
+            refresh: minute..=day,
+            retry: minute / 4..=day / 12,
+            expire: minute * 10..=day * 28,
         }
     }
 }

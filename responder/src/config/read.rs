@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -165,6 +166,21 @@ fn read_limits(table: Table<'_>) -> Limits {
         tcp_idle: table
             .duration("tcp-idle", Duration::from_secs(1)..=Duration::from_secs(3600))
             .unwrap_or(default.tcp_idle),
+        transfers: table
+            .integer("transfers", 1..=10_000)
+            .map_or(default.transfers, |transfers| transfers as usize),
+        transfers_per_primary: table
+            .integer("transfers-per-primary", 1..=10_000)
+            .map_or(default.transfers_per_primary, |transfers| transfers as usize),
+        transfer_idle: table
+            .duration("transfer-idle", Duration::from_secs(1)..=Duration::from_secs(3600))
+            .unwrap_or(default.transfer_idle),
+        transfer_time: table
+            .duration("transfer-time", Duration::from_secs(1)..=Duration::from_secs(7 * 86_400))
+            .unwrap_or(default.transfer_time),
+        transfer_octets: table
+            .integer("transfer-octets", 4096..=1 << 40)
+            .unwrap_or(default.transfer_octets),
     };
     table.finish();
     limits
@@ -184,8 +200,34 @@ fn read_transfer(table: Table<'_>) -> Transfer {
             source.push(address);
         }
     }
+    let default = Transfer::default();
+    let refresh = read_bounds(&table, ["refresh-min", "refresh-max"], default.refresh);
+    let retry = read_bounds(&table, ["retry-min", "retry-max"], default.retry);
+    let expire = read_bounds(&table, ["expire-min", "expire-max"], default.expire);
     table.finish();
-    Transfer { source }
+    Transfer { source, refresh, retry, expire }
+}
+
+/// The bounds of a timer, from two keys; where only one is given, the other gives way to it.
+fn read_bounds(
+    table: &Table<'_>,
+    [low, high]: [&'static str; 2],
+    default: RangeInclusive<Duration>,
+) -> RangeInclusive<Duration> {
+    const ALLOWED: RangeInclusive<Duration> =
+        Duration::from_secs(1)..=Duration::from_secs(10 * 365 * 86_400);
+    match (table.duration(low, ALLOWED), table.duration(high, ALLOWED)) {
+        (Some(least), Some(most)) if least > most => {
+            let message = format!("{low} in {} is longer than {high}: exchange them", table.title);
+            table.reader().fault(&table.span_of(low), message);
+            default
+        }
+        (least, most) => {
+            let (from, to) = default.into_inner();
+            let least = least.unwrap_or_else(|| from.min(most.unwrap_or(from)));
+            least..=most.unwrap_or_else(|| to.max(least))
+        }
+    }
 }
 
 /// A path of the configuration; a relative one starts at the configuration's directory.

@@ -103,7 +103,8 @@ fn unknown_keys_name_the_nearest_known_one() {
             "4:2: unknown key \"xpd\" in the configuration: did you mean \"xdp\"?",
             "6:1: unknown key \"udp_size\" in [limits]: did you mean \"udp-size\"?",
             "7:1: unknown key \"zzz\" in [limits]: known here: udp-size, udp-threads, \
-             tcp-connections, tcp-connections-per-source, tcp-idle",
+             tcp-connections, tcp-connections-per-source, tcp-idle, transfers, \
+             transfers-per-primary, transfer-idle, transfer-time, transfer-octets",
         ]
     );
 }

@@ -86,6 +86,14 @@ fn read_zone(
         .into_iter()
         .filter_map(|peers| read_peers(peers, keys))
         .collect();
+    let notify_key = known_key(&table, "notify-key", keys);
+    for key in ["notify-from", "notify-key"] {
+        if table.has("file") && table.has(key) {
+            let message =
+                format!("{key} in {}: only a zone with primaries hears NOTIFY", table.title);
+            table.reader().fault(&table.span_of(key), message);
+        }
+    }
     let source = match (table.has("file"), table.has("primaries")) {
         (true, false) => file.map(|(file, _)| ZoneSource::File(file)),
         (false, true) if !primaries.is_empty() => Some(ZoneSource::Primaries(primaries)),
@@ -118,6 +126,7 @@ fn read_zone(
         name: name?,
         source: source?,
         notify_from: notify_from.into_iter().map(|(prefix, _)| prefix).collect(),
+        notify_key,
         transfer_to,
     })
 }
@@ -126,7 +135,7 @@ fn read_primary(table: Table<'_>, keys: &Keys) -> Option<Primary> {
     let address = table.parsed("address", parse_address);
     require(&table, "address", "such as { address = \"203.0.113.7\" }");
     let port = table.integer("port", 1..=65_535).unwrap_or(53);
-    let key = known_key(&table, keys);
+    let key = known_key(&table, "key", keys);
     table.finish();
     let address = SocketAddr::new(address?.0, u16::try_from(port).ok()?);
     Some(Primary { address, key })
@@ -135,7 +144,7 @@ fn read_primary(table: Table<'_>, keys: &Keys) -> Option<Primary> {
 fn read_peers(table: Table<'_>, keys: &Keys) -> Option<Peers> {
     let prefix = table.parsed("address", parse_prefix);
     require(&table, "address", "such as { address = \"198.51.100.0/24\" }");
-    let key = known_key(&table, keys);
+    let key = known_key(&table, "key", keys);
     table.finish();
     Some(Peers { prefix: prefix?.0, key })
 }
@@ -148,8 +157,8 @@ fn require(table: &Table<'_>, key: &str, example: &str) {
 }
 
 /// The key that a peer names, which must be one of this file.
-fn known_key(table: &Table<'_>, keys: &Keys) -> Option<String> {
-    let (key, _) = table.parsed("key", |text| {
+fn known_key(table: &Table<'_>, entry: &'static str, keys: &Keys) -> Option<String> {
+    let (key, _) = table.parsed(entry, |text| {
         let name = canonical_name(text)?;
         if keys.contains_key(&name) {
             return Ok(name);

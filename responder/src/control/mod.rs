@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use status::{
-    DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SocketStatus, Status, ZoneState,
-    ZoneStatus,
+    DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SecondaryStatus, SocketStatus, Status,
+    ZoneState, ZoneStatus,
 };
 
 /// The longest request line, in octets.
@@ -31,6 +31,16 @@ pub enum Request {
         /// The zone; all of them if absent.
         zone: Option<String>,
     },
+    /// Ask the zone's primaries whether there is something new.
+    ZoneRefresh {
+        /// The zone.
+        zone: String,
+    },
+    /// Transfer the zone, whatever its serial.
+    ZoneRetransfer {
+        /// The zone.
+        zone: String,
+    },
 }
 
 /// What the daemon answers.
@@ -41,6 +51,8 @@ pub enum Reply {
     Status(Box<Status>),
     /// To [`Request::ZoneReload`]: what became of each zone.
     Reloaded(Vec<Reloaded>),
+    /// To [`Request::ZoneRefresh`] and [`Request::ZoneRetransfer`].
+    Refreshed(Reloaded),
     /// The request could not be served: one line for a person.
     Error(String),
 }
@@ -53,7 +65,7 @@ pub struct Reloaded {
     pub zone: String,
     /// The serial that is served now, if any.
     pub serial: Option<u32>,
-    /// Why the file was refused; then what was served before goes on being served.
+    /// Why file or primaries were refused; then what was served before goes on being served.
     pub error: Option<String>,
 }
 

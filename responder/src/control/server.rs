@@ -10,8 +10,13 @@ use tokio::{
     time::timeout,
 };
 
-use super::{REQUEST_OCTETS, Reply, Request};
-use crate::serve::Daemon;
+use super::{REQUEST_OCTETS, Reloaded, Reply, Request};
+use crate::{
+    config::canonical_name,
+    serve::Daemon,
+    transfer::{Look, Refreshed},
+    zone::name,
+};
 
 /// Commands served at a time; more wait.
 const CONNECTIONS: usize = 16;
@@ -86,6 +91,11 @@ async fn converse(stream: UnixStream, daemon: Arc<Daemon>) -> io::Result<()> {
 
 /// Serves one request away from the threads that answer queries.
 async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
+    let request = match request {
+        Request::ZoneRefresh { zone } => return refresh(daemon, &zone, Look::Refresh).await,
+        Request::ZoneRetransfer { zone } => return refresh(daemon, &zone, Look::Retransfer).await,
+        other => other,
+    };
     let daemon = Arc::clone(daemon);
     let work = tokio::task::spawn_blocking(move || match request {
         Request::Status => Reply::Status(Box::new(daemon.status())),
@@ -93,6 +103,28 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
             Ok(reloaded) => Reply::Reloaded(reloaded),
             Err(error) => Reply::Error(format!("{error:#}")),
         },
+        Request::ZoneRefresh { .. } | Request::ZoneRetransfer { .. } => {
+            Reply::Error("not a command that blocks".to_owned())
+        }
     });
     work.await.unwrap_or_else(|error| Reply::Error(format!("the command failed: {error}")))
+}
+
+/// Has a zone's primaries asked, and waits for what they say.
+async fn refresh(daemon: &Daemon, zone: &str, look: Look) -> Reply {
+    let name = match canonical_name(zone) {
+        Ok(name) => name,
+        Err(error) => return Reply::Error(format!("\"{zone}\" is no name of a zone: {error}")),
+    };
+    let secondary =
+        name::from_text_lower(&name).ok().and_then(|apex| daemon.secondaries.get(&apex));
+    let Some(secondary) = secondary else {
+        return Reply::Error(format!(
+            "no zone \"{name}\" with primaries is configured: `responder status` lists the zones"
+        ));
+    };
+    match secondary.request(look).await {
+        Ok(Refreshed { serial, error }) => Reply::Refreshed(Reloaded { zone: name, serial, error }),
+        Err(_) => Reply::Error(format!("zone \"{name}\" was removed or configured anew meanwhile")),
+    }
 }

@@ -23,6 +23,8 @@ pub struct Status {
     pub sockets: SocketStatus,
     /// Replies per second.
     pub rates: Rates,
+    /// Refreshes, transfers and NOTIFY, by outcome.
+    pub transfers: BTreeMap<String, u64>,
     /// Memory held by the store, in octets.
     pub store_bytes: u64,
 }
@@ -73,6 +75,43 @@ pub struct ZoneStatus {
     pub warnings: Vec<String>,
     /// Why the last attempt to load it failed, if it did.
     pub last_error: Option<String>,
+    /// How it stands with its primaries, if it has any.
+    pub secondary: Option<SecondaryStatus>,
+}
+
+/// How a zone stands with its primaries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SecondaryStatus {
+    /// They, in the order in which they are asked.
+    pub primaries: Vec<String>,
+    /// The one that last gave or confirmed the zone.
+    pub primary: Option<String>,
+    /// Seconds since then.
+    pub age: Option<u64>,
+    /// Seconds until they are asked again.
+    pub next_refresh: u64,
+    /// Seconds until the data are too old to be served.
+    pub expiry: Option<u64>,
+    /// Whether they are.
+    pub expired: bool,
+    /// Refreshes in a row that failed.
+    pub failures: u32,
+    /// Why the last one failed, if it did: each primary and its fault.
+    pub last_error: Option<String>,
+}
+
+impl ZoneStatus {
+    /// Adds how it stands with its primaries.
+    pub fn follow(&mut self, secondary: SecondaryStatus) {
+        if secondary.expired {
+            self.state = ZoneState::Expired;
+        } else if self.serial.is_none() && secondary.last_error.is_some() {
+            self.state = ZoneState::Failed;
+        }
+        self.last_error.clone_from(&secondary.last_error);
+        self.secondary = Some(secondary);
+    }
 }
 
 /// A commit: what has changed, without the rest.
@@ -106,9 +145,9 @@ pub enum ZoneState {
     /// Refused, and nothing older is there to serve.
     #[serde(rename = "failed")]
     Failed,
-    /// Nothing that this version can load.
-    #[serde(rename = "not loaded")]
-    NotLoaded,
+    /// Too old: answered with SERVFAIL until a primary confirms it.
+    #[serde(rename = "expired")]
+    Expired,
 }
 
 impl ZoneState {
@@ -118,7 +157,7 @@ impl ZoneState {
             Self::Loading => "loading",
             Self::Serving => "serving",
             Self::Failed => "failed",
-            Self::NotLoaded => "not loaded",
+            Self::Expired => "expired",
         }
     }
 }

@@ -30,6 +30,8 @@ events! {
     Drop = "drop",
     /// Not a matter for the engine, and nothing else is built yet: NOTIMP was sent.
     NotImplemented = "not-implemented",
+    /// A NOTIFY, answered as it deserved.
+    Notify = "notify",
     /// Larger than we take: FORMERR was sent.
     Oversize = "oversize",
     /// The engine failed, a fault of the program: SERVFAIL was sent, if anything.
@@ -49,7 +51,10 @@ events! {
 impl Event {
     /// Whether a message ended so that the reply buffer, unless empty, is to be sent.
     pub fn is_sent(self) -> bool {
-        matches!(self, Self::Reply | Self::NotImplemented | Self::Oversize | Self::Fault)
+        matches!(
+            self,
+            Self::Reply | Self::NotImplemented | Self::Notify | Self::Oversize | Self::Fault
+        )
     }
 }
 

@@ -34,14 +34,15 @@ use tracing::{error, info, warn};
 
 pub use counters::{Counters, Event};
 pub use plane::{Plane, interface_exists, label as mode_label};
-pub use zones::{NO_TRANSFERS, Zones};
+pub use zones::Zones;
 
 use self::{responses::AnswererPool, sockets::Sockets, state::StateDirectory};
 use crate::{
     config::Config,
-    control::{self, CONTROL_SOCKET, NodeStatus, SocketStatus, Status},
+    control::{self, CONTROL_SOCKET, NodeStatus, SocketStatus, Status, ZoneStatus},
     store::Store,
     telemetry::{self, Sampler},
+    transfer::{Home, Secondaries},
 };
 
 /// Everything of a running daemon that its parts share.
@@ -49,7 +50,9 @@ pub struct Daemon {
     /// The configuration as it was at the start; only zones follow later changes of the file.
     pub config: Config,
     /// The zones.
-    pub zones: Zones,
+    pub zones: Arc<Zones>,
+    /// Those that come from primaries.
+    pub secondaries: Arc<Secondaries>,
     /// The kernel's part.
     pub plane: Plane,
     /// What the UDP sockets did.
@@ -65,8 +68,11 @@ pub struct Daemon {
 
 impl Daemon {
     fn new(config: Config, plane: Plane, store: Arc<Store>) -> Arc<Self> {
+        let zones = Arc::new(Zones::new(Arc::clone(&store), config.node.state.join("zones")));
+        let home: Arc<dyn Home> = Arc::clone(&zones) as _;
         Arc::new(Self {
-            zones: Zones::new(Arc::clone(&store), config.node.state.join("zones")),
+            secondaries: Arc::new(Secondaries::new(&config, home)),
+            zones,
             plane,
             udp: Arc::default(),
             tcp: Arc::default(),
@@ -93,12 +99,31 @@ impl Daemon {
                 uptime: self.started.elapsed().as_secs(),
                 ready: self.is_ready(),
             },
-            zones: self.zones.status(),
+            zones: self.zone_status(),
+            transfers: self.secondaries.counts(),
             data_plane: self.plane.status(),
             sockets: SocketStatus { udp: self.udp.to_map(), tcp: self.tcp.to_map() },
             rates: self.sampler.rates(),
             store_bytes: self.store.bytes(),
         }
+    }
+
+    fn zone_status(&self) -> Vec<ZoneStatus> {
+        let mut zones = self.zones.status();
+        for zone in &mut zones {
+            let apex = crate::zone::name::from_text_lower(&zone.name);
+            let secondary = apex.ok().and_then(|apex| self.secondaries.get(&apex));
+            if let Some(secondary) = secondary {
+                zone.follow(secondary.status());
+            }
+        }
+        zones
+    }
+
+    /// Takes over the zones and keys of a configuration.
+    fn configure(&self, config: &Config) {
+        self.zones.configure(config.zones.clone());
+        self.secondaries.configure(&config.zones, &config.keys);
     }
 
     /// Reads the configuration again and follows it where zones are concerned; a broken one changes
@@ -109,12 +134,14 @@ impl Daemon {
                 for warning in warnings {
                     warn!("{warning}");
                 }
-                let same_but_zones =
-                    Config { zones: self.config.zones.clone(), ..config.clone() } == self.config;
+                let Config { zones, keys, .. } = self.config.clone();
+                let same_but_zones = Config { zones, keys, ..config.clone() } == self.config;
                 if !same_but_zones {
-                    warn!("only zones follow the changed configuration: restart for the rest");
+                    warn!(
+                        "only zones and keys follow the changed configuration: restart for the rest"
+                    );
                 }
-                self.zones.configure(config.zones);
+                self.configure(&config);
             }
             Err(faults) => {
                 for fault in faults.0 {
@@ -198,16 +225,16 @@ async fn answer(
     threads: &mut Option<udp::Threads>,
     tasks: &mut JoinSet<()>,
 ) -> Result<()> {
-    let zones = daemon.config.zones.clone();
     let loading = Arc::clone(daemon);
     spawn_blocking(move || {
-        loading.zones.configure(zones);
+        loading.configure(&loading.config);
         loading.zones.load_changed();
     })
     .await?;
 
-    *threads = Some(udp::start(sockets.udp, &daemon.store, &daemon.udp)?);
-    let answerers = AnswererPool::new(Arc::clone(&daemon.store));
+    *threads = Some(udp::start(sockets.udp, &daemon.store, &daemon.secondaries, &daemon.udp)?);
+    let secondaries = Arc::clone(&daemon.secondaries);
+    let answerers = AnswererPool::new(Arc::clone(&daemon.store), secondaries);
     let streams =
         tcp::Service::new(answerers, Arc::clone(&daemon.tcp), daemon.config.limits.clone());
     for listener in sockets.tcp {

@@ -1,6 +1,7 @@
 //! From a message that a socket received to the message that it sends.
 
 use std::{
+    net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,6 +12,7 @@ use super::counters::Event;
 use crate::{
     answer::{Answerer, Transport},
     store::Store,
+    transfer::{Secondaries, notify::Heard},
 };
 
 /// Octets of a DNS header (RFC 1035, section 4.1.1).
@@ -23,7 +25,9 @@ const NOTIMP: u8 = 4;
 /// Answers one message. The event tells whether `reply` is to be sent: see [`Event::is_sent`].
 pub fn respond(
     answerer: &mut Answerer,
+    secondaries: &Secondaries,
     query: &[u8],
+    peer: Option<IpAddr>,
     transport: Transport,
     reply: &mut Vec<u8>,
 ) -> Event {
@@ -35,7 +39,13 @@ pub fn respond(
         // Beyond the largest query there is nothing that a question could need.
         (Action::Pass, Verdict::Oversize) => header_only(query, FORMERR, Event::Oversize, reply),
         // Nobody to hand it to yet: a kind of query that is not supported.
-        (Action::Pass, Verdict::Notify | Verdict::Transfer | Verdict::Tsig) => {
+        (Action::Pass, Verdict::Notify) => {
+            match peer.map(|peer| secondaries.hear(query, peer, reply)) {
+                Some(Heard::Accepted | Heard::Refused) => Event::Notify,
+                _ => header_only(query, FORMERR, Event::Notify, reply),
+            }
+        }
+        (Action::Pass, Verdict::Transfer | Verdict::Tsig) => {
             header_only(query, NOTIMP, Event::NotImplemented, reply)
         }
         (Action::Pass, _) => header_only(query, SERVFAIL, Event::Fault, reply),
@@ -60,20 +70,29 @@ fn header_only(query: &[u8], rcode: u8, event: Event, reply: &mut Vec<u8>) -> Ev
 /// Answerers for tasks that have no thread of their own; each is borrowed for one message or a few.
 pub struct AnswererPool {
     store: Arc<Store>,
+    secondaries: Arc<Secondaries>,
     idle: Mutex<Vec<Answerer>>,
 }
 
 impl AnswererPool {
     /// An empty pool; it grows to as many answerers as are used at a time.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store, idle: Mutex::default() }
+    pub fn new(store: Arc<Store>, secondaries: Arc<Secondaries>) -> Self {
+        Self { store, secondaries, idle: Mutex::default() }
     }
 
     /// Answers one message; see [`respond`]. A fault of the engine costs this answer only.
-    pub fn respond(&self, query: &[u8], transport: Transport, reply: &mut Vec<u8>) -> Event {
+    pub fn respond(
+        &self,
+        query: &[u8],
+        peer: IpAddr,
+        transport: Transport,
+        reply: &mut Vec<u8>,
+    ) -> Event {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut answerer = idle.unwrap_or_else(|| Answerer::new(Arc::clone(&self.store)));
-        let answer = AssertUnwindSafe(|| respond(&mut answerer, query, transport, reply));
+        let (secondaries, peer) = (&self.secondaries, Some(peer));
+        let answer =
+            AssertUnwindSafe(|| respond(&mut answerer, secondaries, query, peer, transport, reply));
         match catch_unwind(answer) {
             Ok(event) => {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(answerer);

@@ -74,6 +74,7 @@ impl Service {
 /// One connection's place among those that are open; given back when dropped.
 struct Place {
     service: Arc<Service>,
+    peer: IpAddr,
     source: IpAddr,
 }
 
@@ -90,7 +91,7 @@ impl Place {
         }
         *of_source += 1;
         open.total += 1;
-        Ok(Self { service: Arc::clone(service), source })
+        Ok(Self { service: Arc::clone(service), peer: peer.ip(), source })
     }
 }
 
@@ -119,7 +120,7 @@ async fn converse(mut stream: TcpStream, place: Place) {
     let service = &place.service;
     // Replies are gathered by us, not by the system.
     let _ = stream.set_nodelay(true);
-    match answer_stream(&mut stream, service).await {
+    match answer_stream(&mut stream, place.peer, service).await {
         // A client that goes away is its own affair.
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -131,7 +132,7 @@ async fn converse(mut stream: TcpStream, place: Place) {
 
 /// Answers until the client closes. Whoever completes no message, or takes no reply, within the
 /// idle time is left: octets that trickle in do not count.
-async fn answer_stream(stream: &mut TcpStream, service: &Service) -> io::Result<()> {
+async fn answer_stream(stream: &mut TcpStream, peer: IpAddr, service: &Service) -> io::Result<()> {
     let idle = service.limits.tcp_idle;
     let (mut queries, mut replies, mut reply) = (Vec::new(), Vec::new(), Vec::new());
     let mut deadline = Instant::now() + idle;
@@ -139,7 +140,7 @@ async fn answer_stream(stream: &mut TcpStream, service: &Service) -> io::Result<
         let mut taken = 0;
         while let Some(message) = first_message(&queries[taken..]) {
             taken += LENGTH + message.len();
-            answer_message(service, message, &mut reply, &mut replies);
+            answer_message(service, peer, message, &mut reply, &mut replies);
             if replies.len() >= GATHER {
                 write(stream, &mut replies, Instant::now() + idle).await?;
             }
@@ -169,8 +170,14 @@ fn first_message(octets: &[u8]) -> Option<&[u8]> {
     rest.get(..usize::from(u16::from_be_bytes(*length)))
 }
 
-fn answer_message(service: &Service, query: &[u8], reply: &mut Vec<u8>, replies: &mut Vec<u8>) {
-    let event = service.answerers.respond(query, Transport::Tcp, reply);
+fn answer_message(
+    service: &Service,
+    peer: IpAddr,
+    query: &[u8],
+    reply: &mut Vec<u8>,
+    replies: &mut Vec<u8>,
+) {
+    let event = service.answerers.respond(query, peer, Transport::Tcp, reply);
     // No reply is longer than its length can tell: the engine is bounded by it.
     if let Ok(length @ 1..) = u16::try_from(reply.len())
         && event.is_sent()

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::UdpSocket,
+    net::{IpAddr, UdpSocket},
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     answer::{Answerer, Transport},
     store::Store,
+    transfer::Secondaries,
 };
 
 /// Datagrams taken at a time.
@@ -40,16 +41,17 @@ pub struct Threads {
 pub fn start(
     sockets: Vec<Vec<UdpSocket>>,
     store: &Arc<Store>,
+    secondaries: &Arc<Secondaries>,
     counters: &Arc<Counters>,
 ) -> Result<Threads> {
     let stop = Arc::new(event_descriptor().context("cannot make an event descriptor")?);
     let mut threads = Threads { handles: Vec::new(), stop };
     for (number, sockets) in sockets.into_iter().enumerate() {
         let (store, counters) = (Arc::clone(store), Arc::clone(counters));
-        let stop = Arc::clone(&threads.stop);
+        let (secondaries, stop) = (Arc::clone(secondaries), Arc::clone(&threads.stop));
         let handle = std::thread::Builder::new()
             .name(format!("udp-{number}"))
-            .spawn(move || answer_until_told(&sockets, &store, &counters, &stop))
+            .spawn(move || answer_until_told(&sockets, &store, &secondaries, &counters, &stop))
             .context("cannot start a thread")?;
         threads.handles.push(handle);
     }
@@ -73,13 +75,14 @@ impl Threads {
 fn answer_until_told(
     sockets: &[UdpSocket],
     store: &Arc<Store>,
+    secondaries: &Secondaries,
     counters: &Counters,
     stop: &OwnedFd,
 ) {
     loop {
         let work = AssertUnwindSafe(|| {
             let answerer = Answerer::new(Arc::clone(store));
-            answer_batches(sockets, answerer, counters, stop)
+            answer_batches(sockets, answerer, secondaries, counters, stop)
         });
         match catch_unwind(work) {
             Ok(Ok(())) => return,
@@ -98,6 +101,7 @@ fn answer_until_told(
 fn answer_batches(
     sockets: &[UdpSocket],
     mut answerer: Answerer,
+    secondaries: &Secondaries,
     counters: &Counters,
     stop: &OwnedFd,
 ) -> io::Result<()> {
@@ -119,7 +123,7 @@ fn answer_batches(
         }
         for poll in polled.iter().take(sockets.len()).filter(|poll| poll.revents != 0) {
             batch.receive(poll.fd)?;
-            batch.answer(&mut answerer, counters);
+            batch.answer(&mut answerer, secondaries, counters);
             batch.send(poll.fd, counters);
         }
     }
@@ -196,12 +200,13 @@ impl Batch {
         Ok(())
     }
 
-    fn answer(&mut self, answerer: &mut Answerer, counters: &Counters) {
+    fn answer(&mut self, answerer: &mut Answerer, secondaries: &Secondaries, counters: &Counters) {
         let mut counts = [0; Event::ALL.len()];
         for (index, received) in self.received.iter().enumerate() {
             let reply = &mut self.replies[index];
             let query = &self.queries[index][..received.octets];
-            let event = respond(answerer, query, Transport::Udp, reply);
+            let peer = address(&self.peers[index], received.peer_octets);
+            let event = respond(answerer, secondaries, query, peer, Transport::Udp, reply);
             if !event.is_sent() {
                 reply.clear();
             }
@@ -257,6 +262,23 @@ fn is_passing(error: &io::Error) -> bool {
             | Kind::HostUnreachable
             | Kind::NetworkUnreachable
     )
+}
+
+/// The address of a peer; only NOTIFY wants to know it.
+fn address(peer: &libc::sockaddr_storage, octets: libc::socklen_t) -> Option<IpAddr> {
+    match i32::from(peer.ss_family) {
+        libc::AF_INET if octets as usize >= size_of::<libc::sockaddr_in>() => {
+            // SAFETY: a sockaddr_storage has room and alignment for any address; the family tells which.
+            let four = unsafe { &*(&raw const *peer).cast::<libc::sockaddr_in>() };
+            Some(IpAddr::from(four.sin_addr.s_addr.to_ne_bytes()))
+        }
+        libc::AF_INET6 if octets as usize >= size_of::<libc::sockaddr_in6>() => {
+            // SAFETY: as above.
+            let six = unsafe { &*(&raw const *peer).cast::<libc::sockaddr_in6>() };
+            Some(IpAddr::from(six.sin6_addr.s6_addr))
+        }
+        _ => None,
+    }
 }
 
 fn part(octets: &mut [u8]) -> libc::iovec {

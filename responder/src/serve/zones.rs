@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     fs, io,
+    net::SocketAddr,
     os::unix::fs::MetadataExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -13,18 +14,16 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Result, bail};
+use anyhow::bail;
 use tracing::{error, info, warn};
 
 use crate::{
     config::{Zone, ZoneSource, canonical_name},
     control::{LastCommit, Reloaded, ZoneState, ZoneStatus},
     store::Store,
-    zone::{self, Kept, Loaded, Progress, archive::Archive},
+    transfer::Home,
+    zone::{self, Arrivals, Kept, Loaded, Progress, archive::Archive},
 };
-
-/// Why a zone with primaries is not served by this version.
-pub const NO_TRANSFERS: &str = "not served: transfers are not built yet";
 
 /// The zones of the configuration, over one store.
 pub struct Zones {
@@ -58,6 +57,12 @@ impl Zones {
     /// No zones yet. What zones keep goes into folders of their own under `archives`.
     pub fn new(store: Arc<Store>, archives: PathBuf) -> Self {
         Self { store, archives, entries: Mutex::default(), loading: Mutex::default() }
+    }
+
+    /// What a zone keeps, for a load that gives it back.
+    fn lend(&self, name: &str) -> Kept {
+        let mut entries = lock(&self.entries);
+        entries.get_mut(name).map(|entry| std::mem::take(&mut entry.kept)).unwrap_or_default()
     }
 
     /// What a new zone keeps: nothing yet, in a folder of its own.
@@ -94,14 +99,10 @@ impl Zones {
             entries.insert(name, entry);
         }
         for entry in entries.values_mut() {
-            if matches!(entry.zone.source, ZoneSource::Primaries(_)) {
-                warn!(zone = entry.zone.name, "{NO_TRANSFERS}");
-                entry.status.last_error = Some(NO_TRANSFERS.to_owned());
-            }
             if !entry.zone.transfer_to.is_empty() {
                 warn!(
                     zone = entry.zone.name,
-                    "transfer-to has no effect: transfers are not built yet"
+                    "transfer-to has no effect: transfers to others are not built yet"
                 );
             }
         }
@@ -138,7 +139,7 @@ impl Zones {
     /// # Errors
     /// There is no such zone, or it has no file: one line. A zone that is refused is no error here,
     /// but told in the list.
-    pub fn reload(&self, name: Option<&str>) -> Result<Vec<Reloaded>> {
+    pub fn reload(&self, name: Option<&str>) -> anyhow::Result<Vec<Reloaded>> {
         let configured = self.configured();
         let wanted = match name {
             None => configured,
@@ -149,7 +150,10 @@ impl Zones {
                     bail!("no zone \"{name}\" is configured: `responder status` lists the zones")
                 };
                 if matches!(zone.source, ZoneSource::Primaries(_)) {
-                    bail!("zone \"{name}\" has no file: {NO_TRANSFERS}")
+                    bail!(
+                        "zone \"{name}\" comes from primaries: `responder zone refresh {name}` asks \
+                         them"
+                    )
                 }
                 BTreeMap::from([(name, zone.clone())])
             }
@@ -191,10 +195,7 @@ impl Zones {
         let started = Instant::now();
         // A fault in the compiler is this zone's misfortune, not the daemon's.
         let tell = |progress: &Progress| info!(zone = name, "loading: {progress}");
-        let mut kept = {
-            let mut entries = lock(&self.entries);
-            entries.get_mut(name).map(|entry| std::mem::take(&mut entry.kept)).unwrap_or_default()
-        };
+        let mut kept = self.lend(name);
         let load =
             |progress: &Progress| zone::load_keeping(&self.store, name, file, progress, &mut kept);
         let result = catch_unwind(AssertUnwindSafe(|| zone::watched(TELL_EVERY, tell, load)));
@@ -209,26 +210,74 @@ impl Zones {
         let Some(entry) = entries.get_mut(name) else { return };
         entry.fingerprint = fingerprint;
         entry.kept = kept;
-        let status = &mut entry.status;
+        entry.status.note(result, milliseconds);
+    }
+}
+
+impl Home for Zones {
+    fn serve(
+        &self,
+        zone: &str,
+        primaries: &[SocketAddr],
+        arrivals: Arrivals,
+    ) -> Result<Loaded, String> {
+        let _alone = lock(&self.loading);
+        // The configuration may have changed while the transfer went on.
+        let comes_from = |entry: &Entry| match &entry.zone.source {
+            ZoneSource::Primaries(now) => now.iter().map(|one| &one.address).eq(primaries),
+            ZoneSource::File(_) => false,
+        };
+        if !lock(&self.entries).get(zone).is_some_and(comes_from) {
+            return Err("the zone is no longer configured with these primaries".to_owned());
+        }
+        let started = Instant::now();
+        // A fault in the compiler is this zone's misfortune, not the daemon's.
+        let mut kept = self.lend(zone);
+        let result = catch_unwind(AssertUnwindSafe(|| arrivals.serve(&self.store, &mut kept)))
+            .unwrap_or_else(|_| Err("the zone compiler failed: please report this".to_owned()));
+        if result.is_ok() {
+            // Even the same contents are fresh again.
+            self.store.set_expired(&zone::name::from_text_lower(zone)?, false);
+        }
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let Some(entry) = lock(&self.entries).get_mut(zone) {
+            entry.kept = kept;
+            entry.status.note(result.clone(), milliseconds);
+        }
+        result
+    }
+
+    fn set_expired(&self, zone: &str, expired: bool) -> Result<(), String> {
+        let _alone = lock(&self.loading);
+        let apex = zone::name::from_text_lower(zone)?;
+        // One that is not served is answered with REFUSED anyhow.
+        self.store.set_expired(&apex, expired);
+        Ok(())
+    }
+}
+
+impl ZoneStatus {
+    /// What became of an attempt to load it.
+    fn note(&mut self, result: Result<Loaded, String>, milliseconds: u64) {
         match result {
             Ok(loaded) => {
-                status.state = ZoneState::Serving;
-                status.serial = Some(loaded.serial);
-                status.records = loaded.records;
-                status.names = loaded.names;
-                status.bytes = loaded.bytes;
-                status.loaded_at = Some(seconds_since_1970());
-                status.load_milliseconds = Some(milliseconds);
-                status.dead_bytes = loaded.dead;
-                status.last_commit = loaded.committed.map(LastCommit::from);
-                status.warnings = loaded.warnings;
-                status.last_error = None;
+                self.state = ZoneState::Serving;
+                self.serial = Some(loaded.serial);
+                self.records = loaded.records;
+                self.names = loaded.names;
+                self.bytes = loaded.bytes;
+                self.loaded_at = Some(seconds_since_1970());
+                self.load_milliseconds = Some(milliseconds);
+                self.dead_bytes = loaded.dead;
+                self.last_commit = loaded.committed.map(LastCommit::from);
+                self.warnings = loaded.warnings;
+                self.last_error = None;
             }
             Err(error) => {
-                if status.state != ZoneState::Serving {
-                    status.state = ZoneState::Failed;
+                if self.state != ZoneState::Serving {
+                    self.state = ZoneState::Failed;
                 }
-                status.last_error = Some(error);
+                self.last_error = Some(error);
             }
         }
     }
@@ -270,10 +319,7 @@ fn log_load(name: &str, result: &Result<Loaded, String>, milliseconds: u64) {
 fn new_status(zone: &Zone) -> ZoneStatus {
     ZoneStatus {
         name: zone.name.clone(),
-        state: match zone.source {
-            ZoneSource::File(_) => ZoneState::Loading,
-            ZoneSource::Primaries(_) => ZoneState::NotLoaded,
-        },
+        state: ZoneState::Loading,
         serial: None,
         records: 0,
         names: 0,
@@ -285,6 +331,7 @@ fn new_status(zone: &Zone) -> ZoneStatus {
         file: file_of(zone),
         warnings: Vec::new(),
         last_error: None,
+        secondary: None,
     }
 }
 

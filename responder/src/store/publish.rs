@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     io,
+    mem::offset_of,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 use responder_common::{
-    layout::{Address, BUCKET_SLOTS, Snapshot, ZONE_SLOTS},
+    layout::{Address, BUCKET_SLOTS, Snapshot, UNIT, ZONE_SLOTS},
     locate::{ZONE_PROBES, zone_slot},
     name,
     wire::LABELS_MAX,
@@ -123,6 +124,20 @@ impl Store {
             index_used: zone.index_used,
             index_slots: (u64::from(snapshot.index_mask) + 1) * BUCKET_SLOTS as u64,
         })
+    }
+
+    /// Has a served zone answered with SERVFAIL because it is too old, or from its data again: one store
+    /// of one word. The next version that is published is not expired. False where it is not served.
+    pub fn set_expired(&self, apex: &[u8], expired: bool) -> bool {
+        const OFFSET: usize = offset_of!(Snapshot, expired);
+        let writer = self.writer();
+        let Some(zone) = writer.directory.zones.get(apex) else { return false };
+        let word = zone.snapshot + (OFFSET / UNIT as usize) as Address;
+        let Some(octets) = self.memory.octets(word, UNIT as usize) else { return false };
+        let mut octets: [u8; UNIT as usize] = octets.try_into().expect("as many as were asked for");
+        octets[OFFSET % UNIT as usize] = u8::from(expired);
+        self.memory.store_word(word, u64::from_ne_bytes(octets));
+        true
     }
 
     /// Takes a zone out of service; what it held is freed. False where it was not served.

@@ -12,6 +12,7 @@ pub fn exposition(status: &Status) -> String {
     let mut page = Page { node: escape(&status.node.id), text: String::new() };
     process(&mut page, status);
     zones(&mut page, status);
+    transfers(&mut page, status);
     queries(&mut page, status);
     page.text
 }
@@ -88,6 +89,35 @@ fn zones(page: &mut Page, status: &Status) {
         page.family(name, "gauge", help);
         for zone in &status.zones {
             if let Some(value) = figure(zone) {
+                page.series(name, &[("zone", &zone.name)], value);
+            }
+        }
+    }
+}
+
+fn transfers(page: &mut Page, status: &Status) {
+    let name = "responder_transfers_total";
+    page.family(name, "counter", "Refreshes, transfers and NOTIFY, by outcome.");
+    for (outcome, count) in &status.transfers {
+        page.series(name, &[("outcome", outcome)], *count);
+    }
+    type Figure = fn(&crate::control::SecondaryStatus) -> Option<u64>;
+    let figures: [(&str, &str, Figure); 4] = [
+        ("responder_zone_age_seconds", "Time since a primary confirmed the zone.", |zone| zone.age),
+        ("responder_zone_next_refresh_seconds", "Time until its primaries are asked.", |zone| {
+            Some(zone.next_refresh)
+        }),
+        ("responder_zone_expiry_seconds", "Time until it is too old to be served.", |zone| {
+            zone.expiry
+        }),
+        ("responder_zone_refresh_failures", "Refreshes in a row that failed.", |zone| {
+            Some(u64::from(zone.failures))
+        }),
+    ];
+    for (name, help, figure) in figures {
+        page.family(name, "gauge", help);
+        for zone in &status.zones {
+            if let Some(value) = zone.secondary.as_ref().and_then(figure) {
                 page.series(name, &[("zone", &zone.name)], value);
             }
         }

@@ -100,6 +100,11 @@ impl<'a> Incoming<'a> {
         serial_of(&self.soa)
     }
 
+    /// The data of the SOA of the version that is transferred; empty until it is known.
+    pub fn soa(&self) -> &[u8] {
+        &self.soa
+    }
+
     /// Reads the next message and hands on what its records mean.
     ///
     /// # Errors

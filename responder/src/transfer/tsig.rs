@@ -120,7 +120,7 @@ impl Session {
         let variables = Variables::of(key, now);
         mac.update(&variables.octets());
         let prior = mac.finish();
-        variables.append(message, &prior, &[]);
+        variables.append(message, &prior);
         Self { key: Arc::clone(key), prior, running: None, unsigned: 0, answered: false }
     }
 
@@ -154,7 +154,7 @@ impl Session {
         mac.update(&if self.answered { variables.times() } else { variables.octets() });
         self.prior = mac.finish();
         self.answered = true;
-        variables.append(message, &self.prior, &[]);
+        variables.append(message, &self.prior);
     }
 
     /// Checks the next answer to a signed request, and takes its TSIG record away.
@@ -195,6 +195,11 @@ impl Session {
         Ok(())
     }
 
+    /// The key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// Ends a stream: its last message must have been signed.
     ///
     /// # Errors
@@ -212,6 +217,50 @@ impl Session {
             mac
         })
     }
+}
+
+/// Adds to the answer to a request what is wrong with its signature (RFC 8945, section 5.3.2). Only
+/// BADTIME is signed: otherwise there is nothing to sign with.
+pub fn refuse(request: &[u8], fault: &Fault, keys: &[Arc<Key>], reply: &mut Vec<u8>, now: u64) {
+    let Ok(Some(signature)) = Signature::of(request) else { return };
+    let Some(key) = keys.iter().find(|key| signature.is_by(key)) else {
+        // A key that we do not know is named as it was.
+        append(
+            reply,
+            &signature.key,
+            &signature.algorithm,
+            &Tail {
+                time: signature.time,
+                fudge: signature.fudge,
+                mac: &[],
+                error: TsigRcode::BADKEY.to_int(),
+                other: &[],
+            },
+        );
+        return;
+    };
+    let (error, other) = match fault {
+        Fault::Time(_) => (TsigRcode::BADTIME, Time48::from_u64(now).into_octets().to_vec()),
+        _ => (TsigRcode::BADSIG, Vec::new()),
+    };
+    let variables = Variables {
+        key,
+        time: signature.time,
+        fudge: signature.fudge,
+        error: error.to_int(),
+        other: &other,
+    };
+    let mac = if error == TsigRcode::BADTIME {
+        let mut mac = key.mac();
+        mac.update(&(signature.mac.len() as u16).to_be_bytes());
+        mac.update(&signature.mac);
+        mac.update(reply);
+        mac.update(&variables.octets());
+        mac.finish()
+    } else {
+        Vec::new()
+    };
+    variables.append(reply, &mac);
 }
 
 /// A message's TSIG record.
@@ -251,7 +300,7 @@ impl Signature {
                 .to_record::<Tsig<&[u8], ParsedName<&[u8]>>>()
                 .ok()
                 .flatten()
-                .filter(|record| record.class().to_int() == ANY)
+                .filter(|record| record.class().to_int() == ANY && record.ttl().as_secs() == 0)
                 .ok_or(Fault::Malformed)?;
             let data = record.data();
             let time = data.time_signed().into_octets();
@@ -344,24 +393,41 @@ impl<'a> Variables<'a> {
         octets
     }
 
-    /// Appends the TSIG record; `other` is what stands in its last field.
-    fn append(&self, message: &mut Vec<u8>, mac: &[u8], other: &[u8]) {
-        let id = [message[0], message[1]];
-        message.extend_from_slice(&self.key.name);
-        message.extend([TSIG.to_be_bytes(), ANY.to_be_bytes(), [0; 2], [0; 2]].concat());
-        let mut data = self.key.algorithm.wire().to_vec();
-        data.extend(self.times());
-        data.extend((mac.len() as u16).to_be_bytes());
-        data.extend_from_slice(mac);
-        data.extend(id);
-        data.extend(self.error.to_be_bytes());
-        data.extend((other.len() as u16).to_be_bytes());
-        data.extend_from_slice(other);
-        message.extend((data.len() as u16).to_be_bytes());
-        message.extend(data);
-        let count = u16::from_be_bytes([message[ARCOUNT], message[ARCOUNT + 1]]);
-        message[ARCOUNT..HEADER].copy_from_slice(&(count + 1).to_be_bytes());
+    /// Appends the TSIG record.
+    fn append(&self, message: &mut Vec<u8>, mac: &[u8]) {
+        let Self { time, fudge, error, other, .. } = *self;
+        let tail = Tail { time, fudge, mac, error, other };
+        append(message, &self.key.name, self.key.algorithm.wire(), &tail);
     }
+}
+
+/// The fields of a TSIG record behind its names.
+struct Tail<'a> {
+    time: u64,
+    fudge: u16,
+    mac: &'a [u8],
+    error: u16,
+    other: &'a [u8],
+}
+
+/// Appends a TSIG record to a message (RFC 8945, section 4.2).
+fn append(message: &mut Vec<u8>, key: &[u8], algorithm: &[u8], tail: &Tail<'_>) {
+    let id = [message[0], message[1]];
+    message.extend_from_slice(key);
+    message.extend([TSIG.to_be_bytes(), ANY.to_be_bytes(), [0; 2], [0; 2]].concat());
+    let mut data = algorithm.to_vec();
+    data.extend(Time48::from_u64(tail.time).into_octets());
+    data.extend(tail.fudge.to_be_bytes());
+    data.extend((tail.mac.len() as u16).to_be_bytes());
+    data.extend_from_slice(tail.mac);
+    data.extend(id);
+    data.extend(tail.error.to_be_bytes());
+    data.extend((tail.other.len() as u16).to_be_bytes());
+    data.extend_from_slice(tail.other);
+    message.extend((data.len() as u16).to_be_bytes());
+    message.extend(data);
+    let count = u16::from_be_bytes([message[ARCOUNT], message[ARCOUNT + 1]]);
+    message[ARCOUNT..HEADER].copy_from_slice(&(count + 1).to_be_bytes());
 }
 
 macro_rules! algorithms {
@@ -418,3 +484,6 @@ algorithms! {
     Sha384 = "hmac-sha384", b"\x0bhmac-sha384\0", sha2::Sha384;
     Sha512 = "hmac-sha512", b"\x0bhmac-sha512\0", sha2::Sha512;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The second journey: a zone file becomes precomputed responses in the store.
 
 pub mod archive;
+mod arrivals;
 mod chain;
 pub mod change;
 mod collect;
@@ -15,15 +16,16 @@ mod tree;
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::compile::write_index;
+pub use self::{
+    arrivals::Arrivals,
+    kept::{Committed, Kept},
+    progress::{Phase, Progress, watched},
+};
 use self::{
     collect::{Collector, Rows},
     compile::CompileError,
     read::Limits,
     tree::Tree,
-};
-pub use self::{
-    kept::{Committed, Kept},
-    progress::{Phase, Progress, watched},
 };
 use crate::store::{Store, StoreOptions};
 
@@ -85,18 +87,32 @@ pub fn load_keeping(
     let limits = Limits::default();
     let report =
         read::read_batches(&apex, file, &limits, progress, &mut |rows: &Rows| collector.add(rows))?;
-    collector.sort(progress).map_err(fault)?;
-    let (records, warnings) = (report.records, report.warnings);
-    if let Some(committed) = kept.change(store, collector.owners()).map_err(fault)? {
-        let Committed { serial, names, .. } = committed;
-        let usage = store.usage(&apex).unwrap_or_default();
-        let (bytes, dead, committed) = (usage.live, usage.dead, Some(committed));
-        return Ok(Loaded { serial, records, names, bytes, dead, warnings, committed });
-    }
-    let mut loaded = compile_whole(store, &apex, &collector, progress, kept).map_err(fault)?;
-    loaded.records = records;
-    loaded.warnings.splice(0..0, warnings);
+    let loaded = serve(store, &apex, collector, report.records, progress, kept);
+    let mut loaded = loaded.map_err(fault)?;
+    // What was seen first comes first.
+    loaded.warnings.splice(..0, report.warnings);
     Ok(loaded)
+}
+
+/// Serves what was collected of the zone at `apex` (lower-case wire form): commits what has changed if
+/// `kept` knows that, or compiles everything.
+fn serve(
+    store: &Store,
+    apex: &[u8],
+    mut collector: Collector,
+    records: u64,
+    progress: &Progress,
+    kept: &mut Kept,
+) -> Result<Loaded, String> {
+    collector.sort(progress)?;
+    if let Some(committed) = kept.change(store, collector.owners())? {
+        let Committed { serial, names, .. } = committed;
+        let usage = store.usage(apex).unwrap_or_default();
+        let (bytes, dead, committed) = (usage.live, usage.dead, Some(committed));
+        return Ok(Loaded { serial, records, names, bytes, dead, warnings: Vec::new(), committed });
+    }
+    let loaded = compile_whole(store, apex, &collector, progress, kept)?;
+    Ok(Loaded { records, ..loaded })
 }
 
 /// Compiles everything that was collected, and serves it.

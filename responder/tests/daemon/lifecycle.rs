@@ -51,17 +51,17 @@ fn udp_and_tcp_answer_alike_and_status_counts_them() {
 #[test]
 fn status_is_worth_reading() {
     let node = Node::new(&format!(
-        "{}[[zone]]\nname = \"sv.\"\nprimaries = [{{ address = \"192.0.2.1\" }}]\n",
+        "{}[[zone]]\nname = \"sv.\"\nprimaries = [{{ address = \"127.0.0.1\", port = 9 }}]\n",
         zones(&[("a.example.", "a.zone")])
     ));
     node.write("a.zone", &small_zone(7));
     let daemon = node.serve();
-    assert_eq!(daemon.zone("sv.")["state"], "not loaded");
-    assert!(daemon.log().contains("not served: transfers are not built yet"), "{}", daemon.log());
+    daemon.until("a refused connection", || daemon.zone("sv.")["state"] == "failed");
     let text = node.run(&["status", "--config", "r.toml"]).out;
     assert!(text.starts_with("test-node: responder "), "{text}");
     assert!(text.contains("\na.example.  serving "), "{text}");
-    assert!(text.contains("\nsv.         not loaded\n  not served: transfers are not"), "{text}");
+    assert!(text.contains("\nsv.         failed    \n  from 127.0.0.1:9, next"), "{text}");
+    assert!(text.contains("\n  127.0.0.1:9: no connection: Connection refused"), "{text}");
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn what_cannot_be_asked_is_told() {
     assert!(error(&["a..example"]).starts_with("error: \"a..example\" is no domain name: "));
     assert_eq!(
         error(&["a.example", "AXFR", "--tcp"]),
-        "error: the engine leaves this query to the daemon: transfers are not built yet\n"
+        "error: the engine leaves this query to the daemon: NOTIFY, transfers and signed queries\n"
     );
     node.write("a.zone", "@ A nothing\n");
     assert!(error(&["a.example"]).starts_with("error: a.zone:1: "));

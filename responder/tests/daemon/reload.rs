@@ -111,7 +111,7 @@ fn zone_reload_takes_a_name_or_all() {
     );
     assert_eq!(
         reload(&["sv."]).err,
-        "error: zone \"sv.\" has no file: not served: transfers are not built yet\n"
+        "error: zone \"sv.\" comes from primaries: `responder zone refresh sv.` asks them\n"
     );
 }
 

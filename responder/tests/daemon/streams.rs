@@ -113,9 +113,8 @@ fn what_the_engine_does_not_take_gets_a_header_that_says_why() {
     const NOTIMP: u8 = 4;
     let node = node("");
     let daemon = node.serve();
-    let mut notify = query(0x1234, "a.example.", RecordType::SOA);
-    notify[2] = 4 << 3;
-    assert_eq!(daemon.ask(&notify), [0x12, 0x34, 0xa0, NOTIMP, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let ixfr = query(0x1234, "a.example.", RecordType::IXFR);
+    assert_eq!(daemon.ask(&ixfr), [0x12, 0x34, 0x80, NOTIMP, 0, 0, 0, 0, 0, 0, 0, 0]);
 
     let mut oversize = query(0x1234, "a.example.", RecordType::SOA);
     oversize.resize(3000, 0);

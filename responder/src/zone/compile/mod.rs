@@ -136,7 +136,7 @@ fn empty_snapshot(apex: &[u8]) -> Snapshot {
         salt_length: 0,
         iterations: 0,
         directory_shift: 0,
-        padding: 0,
+        expired: 0,
         name: padded,
         leaves: 0,
         leaves_length: 0,

@@ -1,0 +1,244 @@
+//! All zones that come from primaries: which there are, and what they may use together.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ipnet::IpNet;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::AbortHandle,
+};
+
+use super::{
+    Cause, Failure, attempt::Primary, connection::Bounds, secondary::Secondary, tsig::Key,
+};
+use crate::{
+    config::{self, Config, Transfer, Zone, ZoneSource},
+    zone::{Arrivals, Loaded, name},
+};
+
+/// Where transferred zones are served. Its methods may block.
+pub trait Home: Send + Sync {
+    /// Serves what came from these primaries as the zone's new version, not expired.
+    ///
+    /// # Errors
+    /// It cannot be served, or the zone no longer comes from these primaries: one line. What was served
+    /// goes on being served.
+    fn serve(
+        &self,
+        zone: &str,
+        primaries: &[SocketAddr],
+        arrivals: Arrivals,
+    ) -> Result<Loaded, String>;
+
+    /// Has the served zone answered with SERVFAIL, or from its data again.
+    ///
+    /// # Errors
+    /// There is no memory for that: one line.
+    fn set_expired(&self, zone: &str, expired: bool) -> Result<(), String>;
+}
+
+/// The zones that come from primaries.
+pub struct Secondaries {
+    shared: Arc<Shared>,
+    keys: Mutex<Vec<config::Key>>,
+    zones: Mutex<BTreeMap<Vec<u8>, Running>>,
+}
+
+/// What all secondaries share.
+pub(super) struct Shared {
+    pub home: Arc<dyn Home>,
+    pub limits: Limits,
+    pub counts: Counts,
+}
+
+/// A secondary that is looked after.
+struct Running {
+    zone: Zone,
+    secondary: Arc<Secondary>,
+    /// Who may send NOTIFY: prefixes, and the key that must sign it.
+    notify: Arc<NotifyRule>,
+    task: AbortHandle,
+}
+
+/// Who may say that a zone has something new.
+pub(super) struct NotifyRule {
+    pub prefixes: Vec<IpNet>,
+    /// The key that must sign; or why it cannot be used.
+    pub key: Option<Result<Arc<Key>, String>>,
+}
+
+impl Secondaries {
+    /// None yet.
+    pub fn new(config: &Config, home: Arc<dyn Home>) -> Self {
+        let limits = Limits::new(&config.limits, &config.transfer);
+        let shared = Arc::new(Shared { home, limits, counts: Counts::default() });
+        Self { shared, keys: Mutex::default(), zones: Mutex::default() }
+    }
+
+    /// Follows a configuration: zones that are gone, or whose primaries or keys changed, are left; new
+    /// ones begin with a transfer. To be called within the runtime.
+    pub fn configure(&self, zones: &[Zone], keys: &[config::Key]) {
+        let same_keys = std::mem::replace(&mut *lock(&self.keys), keys.to_vec()) == keys;
+        let mut running = lock(&self.zones);
+        let mut former = std::mem::take(&mut *running);
+        let loaded: BTreeMap<&str, Result<Arc<Key>, String>> =
+            keys.iter().map(|key| (key.name.as_str(), Key::load(key).map(Arc::new))).collect();
+        let key = |name: &Option<String>| {
+            name.as_ref().map(|name| {
+                let missing = || Err(format!("no key \"{name}\" is configured"));
+                loaded.get(name.as_str()).cloned().unwrap_or_else(missing)
+            })
+        };
+        for zone in zones {
+            let ZoneSource::Primaries(primaries) = &zone.source else { continue };
+            let Ok(apex) = name::from_text_lower(&zone.name) else { continue };
+            if let Some(before) = former.remove(&apex) {
+                if before.zone == *zone && same_keys {
+                    running.insert(apex, before);
+                    continue;
+                }
+                before.task.abort();
+            }
+            let with_keys = primaries
+                .iter()
+                .map(|primary| Primary { address: primary.address, key: key(&primary.key) })
+                .collect();
+            let secondary = Arc::new(Secondary::new(
+                zone.name.clone(),
+                apex.clone(),
+                with_keys,
+                Arc::clone(&self.shared),
+            ));
+            // Primaries are heard without being named twice (RFC 1996, section 2.1).
+            let hosts = primaries.iter().map(|primary| IpNet::from(primary.address.ip()));
+            let notify = Arc::new(NotifyRule {
+                prefixes: hosts.chain(zone.notify_from.iter().copied()).collect(),
+                key: key(&zone.notify_key),
+            });
+            let task = Handle::current().spawn(Arc::clone(&secondary).live()).abort_handle();
+            running.insert(apex, Running { zone: zone.clone(), secondary, notify, task });
+        }
+        for gone in former.into_values() {
+            gone.task.abort();
+        }
+    }
+
+    /// A zone, by its apex in lower-case wire form.
+    pub fn get(&self, apex: &[u8]) -> Option<Arc<Secondary>> {
+        lock(&self.zones).get(apex).map(|running| Arc::clone(&running.secondary))
+    }
+
+    pub(super) fn notify_rule(&self, apex: &[u8]) -> Option<(Arc<Secondary>, Arc<NotifyRule>)> {
+        let zones = lock(&self.zones);
+        let running = zones.get(apex)?;
+        Some((Arc::clone(&running.secondary), Arc::clone(&running.notify)))
+    }
+
+    /// What happened so far, by label: `axfr`, `current`, `failed-CAUSE`, `notify`, ...
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        lock(&self.shared.counts.0).clone()
+    }
+
+    pub(super) fn count(&self, label: &str) {
+        self.shared.counts.add(label);
+    }
+}
+
+/// What transfers may use.
+pub struct Limits {
+    bounds: Bounds,
+    transfer: Transfer,
+    total: Arc<Semaphore>,
+    per_primary: usize,
+    primaries: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+}
+
+/// The right to speak with a primary; given back when dropped.
+pub struct Place {
+    _primary: Option<OwnedSemaphorePermit>,
+    _total: Option<OwnedSemaphorePermit>,
+}
+
+impl Limits {
+    fn new(limits: &config::Limits, transfer: &Transfer) -> Self {
+        Self {
+            bounds: Bounds {
+                idle: limits.transfer_idle,
+                time: limits.transfer_time,
+                octets: limits.transfer_octets,
+            },
+            transfer: transfer.clone(),
+            total: Arc::new(Semaphore::new(limits.transfers)),
+            per_primary: limits.transfers_per_primary,
+            primaries: Mutex::default(),
+        }
+    }
+
+    /// The limits of one connection.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// The bounds of timers.
+    pub fn timers(&self) -> &Transfer {
+        &self.transfer
+    }
+
+    /// Our own address for a primary's family, where addresses are configured.
+    ///
+    /// # Errors
+    /// Addresses are configured, and none is of this family.
+    pub fn source_for(&self, primary: IpAddr) -> Result<Option<IpAddr>, Failure> {
+        let fits = |source: &&IpAddr| source.is_ipv4() == primary.is_ipv4();
+        match self.transfer.source.iter().find(fits) {
+            Some(source) => Ok(Some(*source)),
+            None if self.transfer.source.is_empty() => Ok(None),
+            None => {
+                let family = if primary.is_ipv4() { "IPv4" } else { "IPv6" };
+                let message = format!("transfer.source has no {family} address: add one");
+                Err(Failure::new(Cause::Local, message))
+            }
+        }
+    }
+
+    /// Waits until a primary may be spoken with. A slow primary keeps its own zones waiting before it
+    /// takes places that others need.
+    pub async fn place(&self, primary: IpAddr) -> Place {
+        let of_primary = {
+            let mut primaries = lock(&self.primaries);
+            // Those that nobody uses or waits for need not be remembered.
+            primaries.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
+            let new = || Arc::new(Semaphore::new(self.per_primary));
+            Arc::clone(primaries.entry(primary).or_insert_with(new))
+        };
+        // Neither is ever closed.
+        let primary = of_primary.acquire_owned().await.ok();
+        let total = Arc::clone(&self.total).acquire_owned().await.ok();
+        Place { _primary: primary, _total: total }
+    }
+}
+
+/// Events by label.
+#[derive(Default)]
+pub(super) struct Counts(Mutex<BTreeMap<String, u64>>);
+
+impl Counts {
+    pub fn add(&self, label: &str) {
+        let mut counts = lock(&self.0);
+        match counts.get_mut(label) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(label.to_owned(), 1);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,403 @@
+//! The life of a zone that comes from primaries.
+//!
+//! It is looked after by one task: at each turn the primaries are asked in their order until one has
+//! the version that we have or a newer one. Requests of operators and NOTIFY bring the next turn
+//! forward; those that come while a turn is on share the one after it. The expiry clock goes on
+//! whatever a turn is waiting for. All clocks here are monotonic: a step of the wall clock expires
+//! nothing.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, sleep_until},
+};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    Cause, Failure,
+    attempt::{Outcome, Primary, Transferred, attempt},
+    incoming::is_newer,
+    secondaries::Shared,
+    timers::{Timers, first_retry, spread},
+};
+use crate::control::SecondaryStatus;
+
+/// Turns that NOTIFY brings about begin no sooner than this after one that found nothing.
+const NOTIFY_PAUSE: Duration = Duration::from_secs(1);
+/// Beyond every timer.
+const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// What an operator asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The SOA, and the zone if it is newer.
+    Refresh,
+    /// The zone, whatever its serial.
+    Retransfer,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The serial that is served now, if any.
+    pub serial: Option<u32>,
+    /// Why there is nothing new from any primary; then what was served goes on being served.
+    pub error: Option<String>,
+}
+
+/// A zone that comes from primaries.
+pub struct Secondary {
+    /// Its name, canonical.
+    pub name: String,
+    /// Its name in lower-case wire form.
+    pub apex: Vec<u8>,
+    /// Its primaries, in the order of the configuration.
+    pub primaries: Vec<Primary>,
+    shared: Arc<Shared>,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+struct State {
+    /// What is served: its serial and timers.
+    version: Option<(u32, Timers)>,
+    /// When a primary last confirmed it.
+    confirmed: Option<Instant>,
+    /// The next turn.
+    next: Instant,
+    /// When the data stop being good.
+    expiry: Option<Instant>,
+    expired: bool,
+    /// Turns in a row without success.
+    failures: u32,
+    last_error: Option<String>,
+    /// The primary that last confirmed or gave the zone.
+    primary: Option<SocketAddr>,
+    requests: Requests,
+}
+
+/// What was asked for since the last turn.
+#[derive(Default)]
+struct Requests {
+    retransfer: bool,
+    operator: Vec<oneshot::Sender<Refreshed>>,
+    /// Who sent a NOTIFY.
+    notified: Option<IpAddr>,
+}
+
+impl Requests {
+    fn is_some(&self) -> bool {
+        self.notified.is_some() || !self.operator.is_empty()
+    }
+}
+
+impl Secondary {
+    /// A zone without data; [`Secondary::live`] brings it to life.
+    pub(super) fn new(
+        name: String,
+        apex: Vec<u8>,
+        primaries: Vec<Primary>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let state = State {
+            version: None,
+            confirmed: None,
+            next: Instant::now(),
+            expiry: None,
+            expired: false,
+            failures: 0,
+            last_error: None,
+            primary: None,
+            requests: Requests::default(),
+        };
+        Self { name, apex, primaries, shared, state: Mutex::new(state), wake: Notify::new() }
+    }
+
+    /// Asks for a turn; what comes of it is told through the channel.
+    pub fn request(&self, look: Look) -> oneshot::Receiver<Refreshed> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state();
+        state.requests.retransfer |= look == Look::Retransfer;
+        state.requests.operator.push(sender);
+        drop(state);
+        self.wake.notify_one();
+        receiver
+    }
+
+    /// A primary says that there is something new, with this serial if it says so much. False where
+    /// that is no news.
+    pub fn notified(&self, by: IpAddr, serial: Option<u32>) -> bool {
+        let mut state = self.state();
+        let ours = state.version.map(|(serial, _)| serial);
+        if let (Some(serial), Some(ours)) = (serial, ours)
+            && !is_newer(serial, ours)
+        {
+            return false;
+        }
+        state.requests.notified = Some(by);
+        drop(state);
+        self.wake.notify_one();
+        true
+    }
+
+    /// The account of it.
+    pub fn status(&self) -> SecondaryStatus {
+        let state = self.state();
+        let now = Instant::now();
+        let until = |moment: Instant| moment.saturating_duration_since(now).as_secs();
+        SecondaryStatus {
+            primaries: self.primaries.iter().map(|one| one.address.to_string()).collect(),
+            primary: state.primary.map(|address| address.to_string()),
+            age: state.confirmed.map(|at| now.saturating_duration_since(at).as_secs()),
+            next_refresh: until(state.next),
+            expiry: state.expiry.map(until),
+            expired: state.expired,
+            failures: state.failures,
+            last_error: state.last_error.clone(),
+        }
+    }
+
+    /// Looks after the zone for ever.
+    pub(super) async fn live(self: Arc<Self>) {
+        let mut quiet_until = Instant::now();
+        loop {
+            self.wait(quiet_until).await;
+            let requests = std::mem::take(&mut self.state().requests);
+            let begun = Instant::now();
+            let news = {
+                let turn = self.turn(requests.retransfer, requests.notified);
+                tokio::pin!(turn);
+                loop {
+                    let expiry = self.expiry();
+                    tokio::select! {
+                        news = &mut turn => break news,
+                        () = sleep_until(expiry) => self.expire().await,
+                    }
+                }
+            };
+            if !news {
+                quiet_until = begun + NOTIFY_PAUSE;
+            }
+            let state = self.state();
+            let refreshed = Refreshed {
+                serial: state.version.map(|(serial, _)| serial),
+                error: state.last_error.clone(),
+            };
+            drop(state);
+            for waiting in requests.operator {
+                // Who asked may be gone.
+                let _ = waiting.send(refreshed.clone());
+            }
+        }
+    }
+
+    /// Waits for the next turn; NOTIFY alone brings it no nearer than `quiet_until`.
+    async fn wait(&self, quiet_until: Instant) {
+        loop {
+            let (mut due, requests) = {
+                let state = self.state();
+                let only_notify = state.requests.operator.is_empty();
+                let due = match (state.requests.is_some(), only_notify) {
+                    (false, _) => state.next,
+                    (true, true) => state.next.min(quiet_until),
+                    (true, false) => return,
+                };
+                (due, state.requests.is_some())
+            };
+            if due <= Instant::now() {
+                return;
+            }
+            let expiry = self.expiry();
+            due = due.min(expiry);
+            tokio::select! {
+                () = sleep_until(due) => {
+                    if expiry <= Instant::now() {
+                        self.expire().await;
+                    } else if requests {
+                        return;
+                    }
+                }
+                () = self.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Asks the primaries, first the one that notified us, until one satisfies. True where there is a
+    /// new version.
+    async fn turn(&self, retransfer: bool, notified: Option<IpAddr>) -> bool {
+        let ours = self.state().version.map(|(serial, _)| serial);
+        let wanted = if retransfer { None } else { ours };
+        let mut primaries: Vec<&Primary> = self.primaries.iter().collect();
+        primaries.sort_by_key(|primary| Some(primary.address.ip()) != notified);
+        let mut faults = Vec::new();
+        for primary in primaries {
+            let address = primary.address;
+            let result = {
+                let _place = self.shared.limits.place(address.ip()).await;
+                attempt(primary, &self.apex, wanted, &self.shared.limits).await
+            };
+            let result = match result {
+                Ok(Outcome::Current(heard)) => {
+                    self.shared.counts.add("current");
+                    debug!(zone = self.name, primary = %address, serial = heard.serial, "current");
+                    self.confirm(address, heard.expire).await;
+                    return false;
+                }
+                Ok(Outcome::Transferred(transferred)) => {
+                    self.commit(address, ours, *transferred).await
+                }
+                Err(failure) => Err(failure),
+            };
+            match result {
+                Ok(()) => return true,
+                Err(failure) => {
+                    let cause = failure.cause.label();
+                    self.shared.counts.add(&format!("failed-{cause}"));
+                    warn!(
+                        zone = self.name,
+                        primary = %address,
+                        serial = ours,
+                        cause,
+                        "no transfer: {failure}"
+                    );
+                    faults.push(format!("{address}: {failure}"));
+                }
+            }
+        }
+        self.fail(faults.join("; "));
+        false
+    }
+
+    /// A primary has the version that we have.
+    async fn confirm(&self, primary: SocketAddr, expire: Option<u32>) {
+        let was_expired = {
+            let mut state = self.state();
+            let now = Instant::now();
+            let Some((_, timers)) = state.version else { return };
+            // A primary that is a secondary itself knows how long its data are good. Ours may be good
+            // for longer: somebody confirmed that (RFC 7314, section 4).
+            let offered = expire.map_or(timers.expire, |seconds| {
+                timers.expire.min(Duration::from_secs(u64::from(seconds)))
+            });
+            let expiry = now + offered;
+            state.expiry = Some(state.expiry.map_or(expiry, |before| before.max(expiry)));
+            let fresh = state.expiry.is_some_and(|expiry| expiry > now);
+            let was_expired = fresh && std::mem::replace(&mut state.expired, !fresh);
+            state.succeed(primary, timers, now);
+            was_expired
+        };
+        if was_expired {
+            self.set_expired(false).await;
+            info!(zone = self.name, %primary, "the zone is fresh again: it is answered for");
+        }
+    }
+
+    /// Compiles and serves what a primary gave.
+    async fn commit(
+        &self,
+        primary: SocketAddr,
+        from: Option<u32>,
+        transferred: Transferred,
+    ) -> Result<(), Failure> {
+        let Transferred { arrivals, serial, timers, expire, octets, messages, time } = transferred;
+        let (home, name) = (Arc::clone(&self.shared.home), self.name.clone());
+        let peers: Vec<SocketAddr> = self.primaries.iter().map(|one| one.address).collect();
+        let started = Instant::now();
+        let served = tokio::task::spawn_blocking(move || home.serve(&name, &peers, arrivals)).await;
+        let loaded = served
+            .map_err(|error| Failure::new(Cause::Local, format!("the compiler failed: {error}")))?
+            .map_err(|message| Failure::new(Cause::Zone, message))?;
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.shared.counts.add("axfr");
+        info!(
+            zone = self.name,
+            %primary,
+            kind = "AXFR",
+            from,
+            serial,
+            records = loaded.records,
+            octets,
+            messages,
+            milliseconds = milliseconds(time),
+            compiled_milliseconds = milliseconds(started.elapsed()),
+            "zone transferred"
+        );
+        let mut state = self.state();
+        let now = Instant::now();
+        let good = expire.map_or(timers.expire, |seconds| {
+            timers.expire.min(Duration::from_secs(u64::from(seconds)))
+        });
+        state.version = Some((serial, timers));
+        state.expiry = Some(now + good);
+        // A new version is published unexpired.
+        state.expired = false;
+        state.succeed(primary, timers, now);
+        Ok(())
+    }
+
+    fn fail(&self, message: String) {
+        let mut state = self.state();
+        state.failures = state.failures.saturating_add(1);
+        state.last_error = Some(message);
+        let retry = match state.version {
+            Some((_, timers)) => timers.retry,
+            None => first_retry(state.failures, &self.shared.limits.timers().retry),
+        };
+        state.next = Instant::now() + spread(retry);
+    }
+
+    /// When the data stop being good, if they are good and ever stop.
+    fn expiry(&self) -> Instant {
+        let state = self.state();
+        match state.expiry {
+            Some(expiry) if !state.expired => expiry,
+            _ => Instant::now() + FAR,
+        }
+    }
+
+    /// Ends the life of the data: the zone answers SERVFAIL until they are fresh again.
+    async fn expire(&self) {
+        {
+            let mut state = self.state();
+            let over = state.expiry.is_some_and(|expiry| expiry <= Instant::now());
+            if !over || state.expired {
+                return;
+            }
+            state.expired = true;
+        }
+        self.shared.counts.add("expired");
+        error!(
+            zone = self.name,
+            "the zone has expired: no primary confirmed it for as long as its SOA allows; it is \
+             answered with SERVFAIL until one does"
+        );
+        self.set_expired(true).await;
+    }
+
+    async fn set_expired(&self, expired: bool) {
+        let (home, name) = (Arc::clone(&self.shared.home), self.name.clone());
+        let marked = tokio::task::spawn_blocking(move || home.set_expired(&name, expired)).await;
+        if let Ok(Err(message)) = marked {
+            error!(zone = self.name, "the zone cannot be marked: {message}");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn succeed(&mut self, primary: SocketAddr, timers: Timers, now: Instant) {
+        self.confirmed = Some(now);
+        self.primary = Some(primary);
+        self.failures = 0;
+        self.last_error = None;
+        self.next = now + spread(timers.refresh);
+    }
+}

@@ -1,0 +1,13 @@
+//! Zones that come by transfer, from the servers that others run and from scripted ones that misbehave:
+//! the built program on loopback ports. Nothing here needs privileges or the kernel programs.
+
+#[path = "../daemon/harness.rs"]
+#[allow(dead_code)]
+mod harness;
+
+mod hostile;
+mod life;
+mod notify;
+mod peers;
+mod primaries;
+mod script;
