@@ -76,7 +76,8 @@ fn check_contents(daemon: &Daemon<'_>, kind: Kind, serial: u32) {
     let odd = answer(daemon, "odd.tld.test.", RecordType::Unknown(65400));
     assert_eq!(odd.answers.len(), 1);
     let referral = answer(daemon, "www.d2999.tld.test.", RecordType::A);
-    assert_eq!(referral.authorities[0].data.to_string(), name("ns1.D2999.tld.test."));
+    // The end of this one is a pointer to the question.
+    assert_eq!(referral.authorities[0].data.to_string(), "ns1.d2999.tld.test.");
     assert_eq!(referral.additionals[0].data.to_string(), "198.51.11.249");
 }
 
@@ -176,6 +177,8 @@ fn a_dead_and_a_lame_primary_are_passed_over() {
     check_contents(&daemon, Kind::Nsd, 5);
     let log = daemon.log();
     assert!(log.contains("no connection: Connection refused"), "{log}");
-    assert!(log.contains("it answers REFUSED to SOA"), "{log}");
+    // NSD that has just started may hang up instead of answering REFUSED.
+    let told = format!("primary=127.0.0.1:{}", lame.port);
+    assert!(log.lines().any(|line| line.contains("no transfer") && line.contains(&told)), "{log}");
     assert_eq!(daemon.zone("tld.test.")["last-error"], serde_json::Value::Null);
 }
