@@ -11,7 +11,7 @@ use hickory_proto::{
 use crate::{
     harness::{Daemon, Node},
     peers::{Kind, Plan, Primary},
-    primaries::{is_served, node, secondary, zone},
+    primaries::{PATIENT, is_served, node, secondary, zone},
 };
 
 fn follows_notify(kind: Kind, algorithm: Option<&str>) {
@@ -20,8 +20,8 @@ fn follows_notify(kind: Kind, algorithm: Option<&str>) {
     let mut node: Node = node("");
     let plan = Plan { kind, zone: "tld.test.", text: &text, algorithm, notify: Some(node.port) };
     let primary = Primary::start(&plan);
-    let more = if algorithm.is_some() { "notify-key = \"k.\"\n" } else { "" };
-    node.configure(&secondary(&[primary.port], algorithm, more));
+    let key = if algorithm.is_some() { "notify-key = \"k.\"\n" } else { "" };
+    node.configure(&secondary(&[primary.port], algorithm, &format!("{key}{PATIENT}")));
     let node = &mut node;
     let daemon = node.serve();
     daemon.until("the zone", || is_served(&daemon, 5));

@@ -2,15 +2,17 @@
 
 use std::{
     fs,
+    io::Read,
     net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use hickory_proto::rr::RecordType;
 use tempfile::TempDir;
 
-use crate::harness::free_port;
+use crate::harness::{free_port, query, send};
 
 /// The secret of every key here, in base64.
 pub const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
@@ -75,12 +77,25 @@ impl Primary {
             .unwrap_or_else(|error| panic!("{program}: {error}: run `cargo xtask setup`"));
         let mut primary = Self { kind: plan.kind, port, folder, child };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        while !primary.is_up(plan.zone) {
             let ended = primary.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "{}", primary.log());
             std::thread::sleep(Duration::from_millis(20));
         }
         primary
+    }
+
+    /// Whether it answers over TCP: a port may be open before anybody listens to it.
+    fn is_up(&self, zone: &str) -> bool {
+        let ask = || -> std::io::Result<bool> {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+            send(&mut stream, &query(1, zone, RecordType::SOA));
+            let mut header = [0; 6];
+            stream.read_exact(&mut header)?;
+            Ok(header[5] & 0x0f == 0)
+        };
+        ask().unwrap_or(false)
     }
 
     pub fn log(&self) -> String {

@@ -25,6 +25,10 @@ pub fn zone(serial: u32) -> String {
     text
 }
 
+/// For primaries that hang up on us, or forget us, while they start or reload.
+pub const PATIENT: &str =
+    "[limits]\ntransfer-idle = \"3s\"\n[transfer]\nretry-min = \"1s\"\nretry-max = \"1s\"\n";
+
 /// The configuration of a zone with primaries on these ports of 127.0.0.1.
 pub fn secondary(ports: &[u16], algorithm: Option<&str>, more: &str) -> String {
     let key = algorithm.map_or("", |_| ", key = \"k.\"");
@@ -85,7 +89,7 @@ fn transfer_from(kind: Kind, algorithm: Option<&str>) {
     let text = zone(5);
     let plan = Plan { kind, zone: "tld.test.", text: &text, algorithm, notify: None };
     let primary = Primary::start(&plan);
-    let node = node(&secondary(&[primary.port], algorithm, ""));
+    let node = node(&secondary(&[primary.port], algorithm, PATIENT));
     let daemon = node.serve();
     daemon.until("the zone", || is_served(&daemon, 5));
     check_contents(&daemon, kind, 5);
@@ -98,7 +102,6 @@ fn transfer_from(kind: Kind, algorithm: Option<&str>) {
     // The primary takes its time to read the file.
     daemon.until("the next version", || {
         let ran = node.run(&["zone", "refresh", "TLD.test", "--config", "r.toml"]);
-        assert_eq!(ran.code, Some(0), "{ran:?}");
         ran.out == "zone \"tld.test.\" is fresh: serial 6\n"
     });
     check_contents(&daemon, kind, 6);
@@ -131,7 +134,7 @@ fn rfc8945_a_wrong_secret_gives_nothing_and_is_told() {
         let algorithm = Some("hmac-sha256");
         let plan = Plan { kind, zone: "tld.test.", text: &text, algorithm, notify: None };
         let primary = Primary::start(&plan);
-        let node = node(&secondary(&[primary.port], algorithm, ""));
+        let node = node(&secondary(&[primary.port], algorithm, PATIENT));
         node.write("secret", "YW5vdGhlciBzZWNyZXQ=");
         let daemon = node.serve();
         daemon.until("the refusal", || daemon.zone("tld.test.")["state"] == "failed");
@@ -152,7 +155,7 @@ fn rfc8945_another_algorithm_than_the_primarys_gives_nothing() {
         let algorithm = Some("hmac-sha256");
         let plan = Plan { kind, zone: "tld.test.", text: &text, algorithm, notify: None };
         let primary = Primary::start(&plan);
-        let node = node(&secondary(&[primary.port], Some("hmac-sha512"), ""));
+        let node = node(&secondary(&[primary.port], Some("hmac-sha512"), PATIENT));
         let daemon = node.serve();
         daemon.until("the refusal", || daemon.zone("tld.test.")["state"] == "failed");
         let zone = daemon.zone("tld.test.");
@@ -171,7 +174,7 @@ fn a_dead_and_a_lame_primary_are_passed_over() {
     let lame = Primary::start(&plan("other.test.", other));
     let good = Primary::start(&plan("tld.test.", &text));
     let dead = crate::harness::free_port();
-    let node = node(&secondary(&[dead, lame.port, good.port], None, ""));
+    let node = node(&secondary(&[dead, lame.port, good.port], None, PATIENT));
     let daemon = node.serve();
     daemon.until("the zone", || is_served(&daemon, 5));
     check_contents(&daemon, Kind::Nsd, 5);
