@@ -3,7 +3,8 @@
 use responder_common::{
     checksum,
     frame::{self, Checksum, Frame},
-    layout::Root,
+    layout::{Address, Root},
+    platform::Platform,
     scratch::{HEAD, Scratch},
     verdict::Verdict,
 };
@@ -136,15 +137,57 @@ fn a_partial_checksum_is_answered_by_one() {
     // The sum of the pseudo header alone, not complemented.
     let pseudo = datagram_sum(&V4, &[]) + datagram as u16;
     query[40..42].copy_from_slice(&pseudo.to_be_bytes());
-    let mut s = Scratch::new_zeroed();
-    frame::query(&Buffer(&query), &root(), &mut s).expect("a query");
-    s.head[HEAD - 42..].copy_from_slice(&query[..42]);
-    assert!(frame::is_partial(&s));
+    let mut s = received(&query);
+    assert!(frame::is_partial(&Loops, &mut s));
     let back = reply(&query, &[0; 40], Checksum::Pseudo);
     let expected = datagram_sum(&V4, &[]) + 48;
     assert_eq!(back[40..42], expected.to_be_bytes());
     s.head[HEAD - 1] ^= 1;
-    assert!(!frame::is_partial(&s));
+    assert!(!frame::is_partial(&Loops, &mut s));
+}
+
+#[test]
+fn a_finished_checksum_that_looks_partial_is_told_apart() {
+    let datagram = MESSAGE.len() + 8;
+    let pseudo = datagram_sum(&V4, &[]) + datagram as u16;
+    let alike = (0..=u16::MAX).find_map(|id| {
+        let mut message = MESSAGE.to_vec();
+        message[..2].copy_from_slice(&id.to_be_bytes());
+        let mut query = ipv4(0, &message);
+        query[40..42].fill(0);
+        let finished = !datagram_sum(&V4, &query[34..]);
+        query[40..42].copy_from_slice(&finished.to_be_bytes());
+        (finished == pseudo).then_some(query)
+    });
+    let mut s = received(&alike.expect("one ID of all gives this checksum"));
+    assert!(!frame::is_partial(&Loops, &mut s));
+}
+
+/// A query as a hook leaves it in the scratch memory.
+fn received(query: &[u8]) -> Box<Scratch> {
+    let mut s = Box::new(Scratch::new_zeroed());
+    frame::query(&Buffer(query), &root(), &mut s).expect("a query");
+    s.head[HEAD - 42..].copy_from_slice(&query[..42]);
+    s.message[..query.len() - 42].copy_from_slice(&query[42..]);
+    s
+}
+
+/// A platform without a store.
+struct Loops;
+
+// SAFETY: there are no objects.
+unsafe impl Platform for Loops {
+    fn root(&self) -> &Root {
+        unreachable!("no test asks for it")
+    }
+
+    fn object<T: FromBytes + Immutable>(&self, _: Address) -> Option<&T> {
+        None
+    }
+
+    fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, step: F) {
+        let _ = (0..times).map(step).take_while(|go_on| *go_on).count();
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
     }
     packet::receive(ctx, &kernel, s)?;
     // A query from this host or a guest has its checksum still to be finished, and so has its reply.
-    let kind = if frame::is_partial(s) { Checksum::Pseudo } else { Checksum::Full };
+    let kind = if frame::is_partial(&kernel, s) { Checksum::Pseudo } else { Checksum::Full };
     let length = engine::respond(&mut steps::Global)?;
     let head = s.head_length.get();
     // SAFETY: a helper on the program's own context.

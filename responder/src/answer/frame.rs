@@ -26,7 +26,7 @@ impl Answerer {
         let query = &frame[head..][..s.query_length.get() as usize];
         s.head[HEAD - head..].copy_from_slice(&frame[..head]);
         s.message[..query.len()].copy_from_slice(query);
-        let partial = hook == HookPoint::Tc && frame::is_partial(s);
+        let partial = hook == HookPoint::Tc && frame::is_partial(&*self.store, s);
         reply.extend_from_slice(&frame[..head]);
         let verdict = self.respond(Transport::Udp, reply);
         if verdict.action() != Action::Reply {
