@@ -236,7 +236,11 @@ pub fn is_partial<P: Platform>(platform: &P, s: &mut Scratch) -> bool {
         s.sum.set(s.sum.get() + checksum::halves(octets));
         true
     });
-    let whole = !checksum::fold(s.sum.get());
+    // A sum of zero is written as all ones (RFC 768).
+    let whole = match !checksum::fold(s.sum.get()) {
+        0 => 0xffff,
+        sum => sum,
+    };
     whole != stored
 }
 
