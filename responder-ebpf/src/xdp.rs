@@ -7,7 +7,7 @@ use aya_ebpf::{
 use responder_common::{engine, frame::Checksum, scratch::Scratch, verdict::Verdict};
 
 use crate::{
-    kernel::{Kernel, scratch},
+    kernel::{Kernel, Room, scratch},
     packet::{self, Packet},
     steps,
 };
@@ -25,8 +25,19 @@ fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
     let kernel = Kernel::new().ok_or(Verdict::Fault)?;
     let s = scratch().ok_or(Verdict::Fault)?;
     packet::receive(ctx, &kernel, s)?;
+    // A query with EDNS may well have a long reply. Where frames hardly ever have the room (an skb has
+    // none behind), it is left to tc before the work is done, not after.
+    let room = Room::here().ok_or(Verdict::Fault)?;
+    let long = s.message[11] != 0;
+    if long && room.is_hopeless() {
+        return Err(Verdict::NoRoom);
+    }
     let length = engine::respond(&mut steps::Global)?;
-    grow(ctx, s, length)?;
+    let grown = grow(ctx, s, length);
+    if long {
+        room.learn(grown.is_ok());
+    }
+    grown?;
     packet::send(ctx, &kernel, s, length, Checksum::Full)
 }
 
