@@ -127,7 +127,7 @@ impl Session {
     /// Checks a request, and takes its TSIG record away. None where it is not signed.
     ///
     /// # Errors
-    /// What is wrong with it; [`refusal`] makes the answer.
+    /// What is wrong with it; [`refuse`] makes the answer.
     pub fn requested(
         keys: &[Arc<Key>],
         message: &mut Vec<u8>,

@@ -110,7 +110,12 @@ impl Pair {
     pub fn with_free_client_interface<T>(&self, work: impl FnOnce() -> T) -> anyhow::Result<T> {
         drop(self.passing.lock().unwrap_or_else(PoisonError::into_inner).take());
         let result = work();
-        self.pass_on_client_side()?;
+        // A child that another thread is starting holds every descriptor until it becomes its program.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while let Err(error) = self.pass_on_client_side() {
+            ensure!(Instant::now() < deadline, error);
+            thread::sleep(Duration::from_millis(10));
+        }
         Ok(result)
     }
 
