@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -24,9 +25,27 @@ const WORTHWHILE: u64 = 4096;
 pub struct Kept {
     /// Where its archive may stand; none where nothing is to be kept.
     folder: Option<PathBuf>,
-    /// The contents that are served, and what its nodes share.
-    current: Option<(Archive, Sharing)>,
+    /// Whether it has an archive however small it is: for those who transfer it.
+    always: bool,
+    shelf: Shelf,
+    /// What its nodes share, while the archive holds what is served.
+    sharing: Option<Sharing>,
     names: u64,
+}
+
+/// Where a zone's archive is found by those who read it while the zone is loaded anew.
+#[derive(Clone, Default)]
+pub struct Shelf(Arc<RwLock<Option<Arc<Archive>>>>);
+
+impl Shelf {
+    /// The archive, if there is one. Its contents may be those of the version before for a moment.
+    pub fn archive(&self) -> Option<Arc<Archive>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn put(&self, archive: Option<Arc<Archive>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = archive;
+    }
 }
 
 /// A change that was committed.
@@ -50,9 +69,20 @@ impl Kept {
         Self { folder: Some(folder), ..Self::default() }
     }
 
+    /// Has the zone keep its contents however small it is, or only where that makes changes cheaper.
+    /// It holds from the next load on.
+    pub fn set_always(&mut self, always: bool) {
+        self.always = always;
+    }
+
+    /// Where its archive is found.
+    pub fn shelf(&self) -> Shelf {
+        self.shelf.clone()
+    }
+
     /// Removes what was kept.
     pub fn discard(self) {
-        drop(self.current);
+        self.shelf.put(None);
         if let Some(folder) = self.folder
             && let Err(error) = Archive::discard(&folder)
         {
@@ -70,7 +100,8 @@ impl Kept {
         store: &Store,
         owners: impl Iterator<Item = Owner<'a>>,
     ) -> Result<Option<Committed>, String> {
-        let Some((archive, mut sharing)) = self.current.take() else { return Ok(None) };
+        let kept = self.shelf.archive().zip(self.sharing.take());
+        let Some((archive, mut sharing)) = kept else { return Ok(None) };
         let apex = archive.apex().to_owned();
         // Where too much was given back, a compilation is also a cleaning.
         let crumbled = |usage: crate::store::Usage| usage.dead > usage.live / 2 + (1 << 20);
@@ -81,7 +112,7 @@ impl Kept {
         match outcome {
             Ok(Some((owners, took, changed))) => {
                 self.names = self.names + changed.added - changed.removed;
-                self.current = Some((archive, sharing));
+                self.sharing = Some(sharing);
                 Ok(Some(Committed {
                     serial: changed.serial,
                     names: self.names,
@@ -92,7 +123,7 @@ impl Kept {
             }
             Ok(None) => Ok(None),
             Err(Trouble::Refused(Refused::Zone(message))) => {
-                self.current = Some((archive, sharing));
+                self.sharing = Some(sharing);
                 Err(message)
             }
             Err(trouble) => {
@@ -126,13 +157,18 @@ impl Kept {
         lookups: &[([u8; 20], Vec<u8>)],
         sharing: Sharing,
     ) {
-        self.current = None;
+        self.sharing = None;
         self.names = names;
-        let Some(folder) = self.folder.as_ref().filter(|_| names >= WORTHWHILE) else { return };
-        let archive = Archive::open(folder, apex, Limits::default()).or_else(|error| {
+        let wanted = |_: &&PathBuf| self.always || names >= WORTHWHILE;
+        let Some(folder) = self.folder.as_ref().filter(wanted) else {
+            return self.shelf.put(None);
+        };
+        let open = || Archive::open(folder, apex, Limits::default()).map(Arc::new);
+        // One that is open stays open: others may be reading it.
+        let archive = self.shelf.archive().map_or_else(open, Ok).or_else(|error| {
             debug!("{error}: begun anew");
             Archive::discard(folder)?;
-            Archive::open(folder, apex, Limits::default())
+            open()
         });
         let kept = archive.and_then(|archive| {
             let hashes = lookups.iter().map(|(hash, key)| Hashed { hash: *hash, tag: 0, key });
@@ -140,8 +176,14 @@ impl Kept {
             Ok(archive)
         });
         match kept {
-            Ok(archive) => self.current = Some((archive, sharing)),
-            Err(error) => warn!("the next change compiles the whole zone: {error}"),
+            Ok(archive) => {
+                self.shelf.put(Some(archive));
+                self.sharing = Some(sharing);
+            }
+            Err(error) => {
+                self.shelf.put(None);
+                warn!("the next change compiles the whole zone: {error}");
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::compile::write_index;
 pub use self::{
     arrivals::Arrivals,
-    kept::{Committed, Kept},
+    kept::{Committed, Kept, Shelf},
     progress::{Phase, Progress, watched},
 };
 use self::{
