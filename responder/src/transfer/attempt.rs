@@ -8,12 +8,12 @@ use super::{
     Cause, Failure,
     connection::{Bounds, Connection},
     exchange::{self, Exchange, Heard, Question},
-    incoming::{Incoming, Kind, Part, Progress, is_newer},
+    incoming::{Incoming, Kind, Progress},
     secondaries::Limits,
     timers::Timers,
     tsig::Key,
 };
-use crate::zone::Arrivals;
+use crate::zone::{Arrivals, difference::Part, serial::is_newer};
 
 /// A primary to ask.
 #[derive(Clone)]

@@ -13,19 +13,12 @@ use super::{
     Failure,
     exchange::{Data, Question},
 };
-use crate::zone::{name, read::RecordRef};
-
-/// The fixed fields at the end of an SOA's data, serial first (RFC 1035, section 3.3.13).
-const SOA_FIXED: usize = 20;
-
-/// What a record means for the zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part<'a> {
-    /// It is there; in a transfer of changes, from now on.
-    Present(RecordRef<'a>),
-    /// It is there no longer. Only in a transfer of changes.
-    Gone(RecordRef<'a>),
-}
+use crate::zone::{
+    difference::Part,
+    name,
+    read::RecordRef,
+    serial::{SOA_FIXED, is_newer, serial_of},
+};
 
 /// How far a transfer has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,15 +272,4 @@ fn is_at_or_below<'l>(labels: impl Iterator<Item = &'l Label>, apex: &[u8]) -> b
         rest = tail;
         label.as_slice().eq_ignore_ascii_case(wanted)
     })
-}
-
-/// The serial in an SOA's data.
-pub fn serial_of(soa: &[u8]) -> Option<u32> {
-    let fixed = soa.len().checked_sub(SOA_FIXED)?;
-    Some(u32::from_be_bytes(*soa[fixed..].first_chunk()?))
-}
-
-/// Whether a serial is newer than another (RFC 1982, section 3.2); two that are 2^31 apart are not.
-pub fn is_newer(serial: u32, than: u32) -> bool {
-    matches!(serial.wrapping_sub(than), 1..=0x7fff_ffff)
 }

@@ -21,11 +21,10 @@ use tracing::{debug, error, info, warn};
 use super::{
     Cause, Failure,
     attempt::{Outcome, Primary, Transferred, attempt},
-    incoming::is_newer,
     secondaries::Shared,
     timers::{Timers, first_retry, spread},
 };
-use crate::control::SecondaryStatus;
+use crate::{control::SecondaryStatus, zone::serial::is_newer};
 
 /// Turns that NOTIFY brings about begin no sooner than this after one that found nothing.
 const NOTIFY_PAUSE: Duration = Duration::from_secs(1);

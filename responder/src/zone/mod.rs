@@ -6,11 +6,13 @@ mod chain;
 pub mod change;
 mod collect;
 mod compile;
+pub mod difference;
 pub(crate) mod fragment;
 mod kept;
 pub mod name;
 mod progress;
 pub mod read;
+pub mod serial;
 mod tree;
 
 use std::path::{Path, PathBuf};

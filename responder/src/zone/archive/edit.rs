@@ -154,6 +154,15 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
+    /// Changes another database of the generation.
+    pub(super) fn change<T>(
+        &mut self,
+        change: impl FnOnce(&Generation, &mut RwTxn<'_>) -> heed::Result<T>,
+    ) -> Result<T, Error> {
+        let changed = change(self.generation, &mut self.txn);
+        self.fits(changed)
+    }
+
     fn fits<T>(&self, result: heed::Result<T>) -> Result<T, Error> {
         check(self.generation, result)
     }

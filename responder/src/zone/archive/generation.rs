@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Changes with every change of what stands in the databases.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Where a generation is written before it has its number.
 const BUILDING: &str = "building";
@@ -57,6 +57,7 @@ pub struct Generation {
     pub hosts: Map,
     pub hashes: Map,
     pub meta: Map,
+    pub journal: Map,
     pub folder: PathBuf,
     pub number: u64,
     /// The apex's sort key.
@@ -112,20 +113,21 @@ impl Generation {
         let page = page_size();
         let map = usize::try_from(map.next_multiple_of(page)).unwrap_or(usize::MAX);
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        options.map_size(map).max_dbs(4).max_readers(limits.views);
+        options.map_size(map).max_dbs(5).max_readers(limits.views);
         // SAFETY: nothing but LMDB writes to the file: the archive is one process', and its folder is in
         // the daemon's state. No flag is set that weakens its locks.
         let env = unsafe { options.open(folder) }.at(folder)?;
         whole(&env, folder, page)?;
         env.clear_stale_readers().at(folder)?;
         let txn = env.write_txn().at(folder)?;
-        let [owners, hosts, hashes, meta] = env
+        let [owners, hosts, hashes, meta, journal] = env
             .create_databases_and_commit(txn, |opener, txn| {
                 Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit([
                     create(opener, txn, "owners", DatabaseFlags::empty())?,
                     create(opener, txn, "hosts", DatabaseFlags::DUP_SORT)?,
                     create(opener, txn, "hashes", DatabaseFlags::DUP_SORT)?,
                     create(opener, txn, "meta", DatabaseFlags::empty())?,
+                    create(opener, txn, "journal", DatabaseFlags::empty())?,
                 ]))
             })
             .at(folder)?
@@ -138,6 +140,7 @@ impl Generation {
             hosts,
             hashes,
             meta,
+            journal,
             folder: folder.to_owned(),
             number,
             apex: key,
@@ -208,7 +211,7 @@ impl Generation {
         let folder = &self.folder;
         let txn = self.env.read_txn().at(folder)?;
         let mut pages = 0;
-        for map in [self.owners, self.hosts, self.hashes, self.meta] {
+        for map in [self.owners, self.hosts, self.hashes, self.meta, self.journal] {
             let stat = map.stat(&txn).at(folder)?;
             pages += stat.branch_pages + stat.leaf_pages + stat.overflow_pages;
         }

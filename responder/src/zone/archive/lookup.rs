@@ -12,6 +12,7 @@ use super::{
     hosts,
     owner::OwnerRef,
 };
+use crate::zone::serial::serial_of;
 
 /// What can be asked of an archive, through a [`View`] or within an [`Edit`](super::Edit), which sees its own
 /// changes. Keys are sort keys ([`sort_key`](super::sort_key)).
@@ -135,10 +136,7 @@ pub trait Lookup: Inside {
     fn serial(&self) -> Result<Option<u32>, Error> {
         let (_, generation) = self.inside();
         let soa = self.owner(&generation.apex)?.and_then(|owner| owner.rrset(rtype::SOA));
-        // Five numbers end the data, the serial first (RFC 1035, section 3.3.13).
-        let numbers = soa.and_then(|mut soa| soa.rdata.next()?.last_chunk::<20>());
-        Ok(numbers
-            .map(|numbers| u32::from_be_bytes([numbers[0], numbers[1], numbers[2], numbers[3]])))
+        Ok(soa.and_then(|mut soa| serial_of(soa.rdata.next()?)))
     }
 
     /// The number of owners.

@@ -23,6 +23,7 @@
 //! | `hosts` | sort key of a name server inside the zone | sort keys of the delegations to it ([`hosts`]) |
 //! | `hashes` | an NSEC3 hash | a tag and a sort key; what goes in is the compiler's business |
 //! | `meta` | a word | format, apex, number of records, the caller's stamps |
+//! | `journal` | a number that counts up | what changed from one serial to the next ([`journal`]) |
 //!
 //! Keys in the databases have a zero in front: LMDB refuses empty ones, and the root's is empty.
 //!
@@ -33,6 +34,7 @@ mod edit;
 mod error;
 mod generation;
 mod hosts;
+mod journal;
 mod lookup;
 mod owner;
 mod rebuild;
@@ -51,6 +53,7 @@ pub use self::{
     diff::{Diff, OwnerChange, diff},
     edit::Edit,
     error::Error,
+    journal::{Changes, JournalEntry, JournalLimits, changes_since},
     lookup::{Hashed, HashedRange, HostKeys, Lookup, Owners, View},
     owner::{Items, OwnerRef, RrSetRef, RrSets},
     rebuild::Rebuild,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::super::Error;
-use super::*;
+use super::{super::generation::FORMAT, *};
 
 fn data_file(folder: &Path) -> std::path::PathBuf {
     let mut files: Vec<_> =
@@ -186,7 +186,7 @@ fn a_folder_of_another_kind_is_refused_and_can_be_discarded() {
     let mut octets = fs::read(&file).unwrap();
     let mut found = 0;
     for at in 0..octets.len() - 10 {
-        if octets[at..].starts_with(b"format\0\0\0\x01") {
+        if octets[at..].starts_with(&[&b"format"[..], &FORMAT.to_be_bytes()].concat()) {
             octets[at + 9] = 9;
             found += 1;
         }

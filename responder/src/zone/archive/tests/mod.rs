@@ -4,6 +4,7 @@ mod crash;
 mod differences;
 mod files;
 mod generations;
+mod journal;
 mod model;
 mod owners;
 
