@@ -33,6 +33,8 @@ pub struct Found {
 pub struct Commit<'a> {
     store: &'a Store,
     apex: Vec<u8>,
+    /// Which of the zones that were served under this name it is.
+    incarnation: u64,
     before: Snapshot,
     space: Option<Space<'a>>,
     /// Index words to store, by their addresses.
@@ -41,6 +43,8 @@ pub struct Commit<'a> {
     cells: HashMap<Address, [u64; 2]>,
     /// What the new version does not need: address, units, whether a row.
     freed: Vec<(Address, Address, bool)>,
+    /// Shared fragments to which there is one reference less.
+    released: Vec<Address>,
     /// Names that end with this version: index word, tombstone.
     removed: Vec<(Address, Address)>,
     /// Empty slots that get a name.
@@ -72,11 +76,13 @@ impl Store {
         Ok(Commit {
             store: self,
             apex: apex.to_owned(),
+            incarnation: zone.incarnation,
             before: *before,
             space: Some(Space::within(self, holding)),
             slots: HashMap::new(),
             cells: HashMap::new(),
             freed: Vec::new(),
+            released: Vec::new(),
             removed: Vec::new(),
             filled: 0,
             index_used: zone.index_used,
@@ -106,21 +112,8 @@ impl<'a> Commit<'a> {
     }
 
     /// The store, to read from.
-    pub fn reads(&self) -> &'a Store {
+    pub fn store(&self) -> &'a Store {
         self.store
-    }
-
-    /// An object of the store.
-    pub fn object<T: zerocopy::FromBytes + zerocopy::Immutable>(
-        &self,
-        address: Address,
-    ) -> Option<&'a T> {
-        self.store.memory.object(address)
-    }
-
-    /// Octets of the store.
-    pub fn octets(&self, address: Address, length: usize) -> Option<&'a [u8]> {
-        self.store.memory.octets(address, length)
     }
 
     /// Finds a name below the apex, as the changes so far leave it.
@@ -197,7 +190,7 @@ impl<'a> Commit<'a> {
 
     /// Lets a cell lead to another fragment from this version on.
     pub fn set_cell(&mut self, cell: Address, fragment: Address) {
-        let Some(now) = self.object::<Cell>(cell) else { return };
+        let Some(now) = self.store.object_at::<Cell>(cell) else { return };
         let older = now.fragment(self.before.version);
         self.free_fragment(older);
         self.cells.insert(cell, Cell::new(self.version(), fragment, older).words());
@@ -205,13 +198,18 @@ impl<'a> Commit<'a> {
 
     /// Gives back a node and what stands behind it, after the grace period.
     pub fn free_node(&mut self, node: Address) {
-        let Some(object) = self.object::<Node>(node) else { return };
+        let Some(object) = self.store.object_at::<Node>(node) else { return };
         let second = object.words[1];
         let names = node::HEADER_WORDS + node::name_words(second);
         let mut units = names + node::references(second);
         for reference in &object.words[names as usize..units as usize] {
-            if (reference >> 16) as u16 & role::BESIDE != 0 {
-                units += self.fragment_units((reference >> 32) as Address);
+            let fragment = (reference >> 32) as Address;
+            match (reference >> 16) as u16 {
+                // What does not stand beside its node is shared.
+                role::RRSET => self.released.push(fragment),
+                kept if kept & role::BESIDE != 0 => units += self.fragment_units(fragment),
+                // A cell, or the RRset that the node has already.
+                _ => {}
             }
         }
         self.freed.push((node, units, false));
@@ -257,7 +255,7 @@ impl<'a> Commit<'a> {
         let address = self.space().take(length, 64)?;
         self.space().write(address, snapshot.as_bytes());
 
-        // From here on nothing fails.
+        // From here on nothing fails but that the zone was removed meanwhile.
         for (&cell, &[current, older]) in &self.cells {
             self.store.memory.store_word(cell + 1, older);
             self.store.memory.store_word(cell, current);
@@ -269,19 +267,25 @@ impl<'a> Commit<'a> {
         }
         let store = self.store;
         store.announce_depth(u32::from(snapshot.apex_labels), labels);
-        let (slot, former) = {
-            let writer = store.writer();
-            let zone = &writer.directory.zones[&self.apex];
-            (zone.slot, zone.snapshot)
+        let former = {
+            let mut writer = store.writer();
+            let Some(zone) = writer.lent_zone(&self.apex, self.incarnation) else {
+                return Err(io::Error::other("the zone was removed during the commit"));
+            };
+            store.set_slot(zone.slot, &self.apex, address);
+            zone.version = snapshot.version;
+            std::mem::replace(&mut zone.snapshot, address)
         };
-        store.set_slot(slot, &self.apex, address);
         store.grace();
 
         self.freed.push((former, length.div_ceil(UNIT) as Address, false));
         let mut fading = Vec::new();
         for &(slot, tombstone) in &self.removed {
             let words = node::HEADER_WORDS
-                + self.object::<Node>(tombstone).map_or(0, |node| node::name_words(node.words[1]));
+                + self
+                    .store
+                    .object_at::<Node>(tombstone)
+                    .map_or(0, |node| node::name_words(node.words[1]));
             fading.push((tombstone, words));
             if grown.is_none() {
                 self.vacate(slot);
@@ -295,16 +299,27 @@ impl<'a> Commit<'a> {
                 holding.give(start, units);
             }
         }
-        let mut writer = store.writer();
-        let zone = writer.directory.zones.get_mut(&self.apex).expect("lent, so not removed");
-        for (start, units) in std::mem::replace(&mut zone.fading, fading) {
-            holding.give(start, units);
+        for &fragment in &self.released {
+            if let Some(octets) = store.octets_at(fragment, self.fragment_octets(fragment)) {
+                holding.give_reference(fragment, octets);
+            }
         }
-        zone.holding = holding;
-        zone.version = snapshot.version;
-        zone.snapshot = address;
-        zone.index_used = grown.unwrap_or(self.index_used + self.filled);
-        zone.lent = false;
+        let mut writer = store.writer();
+        match writer.lent_zone(&self.apex, self.incarnation) {
+            Some(zone) => {
+                for (start, units) in std::mem::replace(&mut zone.fading, fading) {
+                    holding.give(start, units);
+                }
+                zone.holding = holding;
+                zone.index_used = grown.unwrap_or(self.index_used + self.filled);
+                zone.lent = false;
+            }
+            // Removed since; nobody has seen it since the removal's grace was over, or will.
+            None => {
+                drop(writer);
+                store.reclaim(holding);
+            }
+        }
         Ok(())
     }
 
@@ -329,7 +344,7 @@ impl<'a> Commit<'a> {
             if word == 0 || word == VACANT || ended.contains(&address) {
                 continue;
             }
-            let Some(node) = self.object::<Node>(address) else { continue };
+            let Some(node) = self.store.object_at::<Node>(address) else { continue };
             let length = node::name_length(node.words[1]) as usize;
             let mut name = node.words[2..].as_bytes()[..length].to_vec();
             name.extend_from_slice(&self.apex);
@@ -348,22 +363,28 @@ impl<'a> Commit<'a> {
         if let Some(word) = self.slots.get(&slot) {
             return *word;
         }
-        self.object::<u64>(slot).copied().unwrap_or(0)
+        self.store.object_at::<u64>(slot).copied().unwrap_or(0)
     }
 
     fn is_named(&self, node: Address, relative: &[u8]) -> bool {
-        let Some(object) = self.object::<Node>(node) else { return false };
+        let Some(object) = self.store.object_at::<Node>(node) else { return false };
         let second = object.words[1];
-        node::kind(second) & node::REMOVED == 0
+        // Of an empty slot the node is none, and a name of no octets would be its name.
+        node != 0
+            && node::kind(second) & node::REMOVED == 0
             && node::name_length(second) as usize == relative.len()
             && object.words[node::HEADER_WORDS as usize..].as_bytes().starts_with(relative)
     }
 
     /// Units that a fragment takes.
     fn fragment_units(&self, fragment: Address) -> Address {
-        let Some(head) = self.object::<Fragment>(fragment) else { return 0 };
-        let octets = fragment_start(head.signed.patches) + u32::from(head.signed.length);
-        octets.div_ceil(UNIT as u32)
+        self.fragment_octets(fragment).div_ceil(UNIT as usize) as Address
+    }
+
+    /// Octets that a fragment takes.
+    fn fragment_octets(&self, fragment: Address) -> usize {
+        let Some(head) = self.store.object_at::<Fragment>(fragment) else { return 0 };
+        fragment_start(head.signed.patches) as usize + usize::from(head.signed.length)
     }
 }
 
@@ -371,9 +392,19 @@ impl Drop for Commit<'_> {
     fn drop(&mut self) {
         let Some(space) = self.space.take() else { return };
         let holding = space.take_back();
-        if let Some(zone) = self.store.writer().directory.zones.get_mut(&self.apex) {
-            zone.holding = holding;
-            zone.lent = false;
+        let mut writer = self.store.writer();
+        match writer.lent_zone(&self.apex, self.incarnation) {
+            Some(zone) => {
+                zone.holding = holding;
+                zone.lent = false;
+            }
+            None => {
+                drop(writer);
+                self.store.reclaim(holding);
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,12 +6,14 @@
 //! | [`space`] | which stretches of the segments are in use, and by whom |
 //! | [`publish`] | the zone table: a zone comes, changes and goes by one store |
 //! | [`commit`] | a version that shares all but what changed with the one before |
+//! | [`shared`] | what many names of a zone refer to, stored once |
 //! | [`readers`] | when what was taken out of service may be used again |
 
 mod commit;
 pub mod memory;
 mod publish;
 mod readers;
+mod shared;
 mod space;
 
 use std::{

@@ -15,16 +15,20 @@ use responder_common::{
 };
 use zerocopy::IntoBytes;
 
-use super::{Space, Store, space::Holding};
+use super::{Space, Store, Writer, space::Holding};
 
 /// The zones being served, by their apex in lower-case wire form.
 #[derive(Default)]
 pub struct Directory {
     pub(super) zones: HashMap<Vec<u8>, Served>,
+    /// How many were ever published.
+    published: u64,
 }
 
 /// A served zone.
 pub(super) struct Served {
+    /// Different for whatever else is or was served, under this name too.
+    pub(super) incarnation: u64,
     pub(super) slot: usize,
     /// What it holds; lent to a commit while there is one.
     pub(super) holding: Holding,
@@ -51,6 +55,13 @@ pub struct Usage {
     pub index_used: u64,
     /// Slots of its index.
     pub index_slots: u64,
+}
+
+impl Writer {
+    /// The zone that was lent to a commit, if it is still there.
+    pub(super) fn lent_zone(&mut self, apex: &[u8], incarnation: u64) -> Option<&mut Served> {
+        self.directory.zones.get_mut(apex).filter(|zone| zone.incarnation == incarnation)
+    }
 }
 
 impl Store {
@@ -95,7 +106,9 @@ impl Store {
         };
         self.announce_depth(u32::from(snapshot.apex_labels), labels);
         self.set_slot(slot, apex, address);
+        writer.directory.published += 1;
         let served = Served {
+            incarnation: writer.directory.published,
             slot,
             holding,
             version: snapshot.version,
@@ -105,9 +118,9 @@ impl Store {
             lent: false,
         };
         writer.directory.zones.insert(apex.to_owned(), served);
+        drop(writer);
         if let Some(old) = old {
-            self.grace();
-            writer.space.give(&old.holding.into_blocks());
+            self.reclaim(old.holding);
         }
         Ok(())
     }
@@ -140,18 +153,22 @@ impl Store {
         true
     }
 
-    /// Takes a zone out of service; what it held is freed. False where it was not served.
+    /// Takes a zone out of service; what it held is freed. False where it was not served. A commit that is
+    /// at work then fails, and frees what it was lent.
     pub fn remove_zone(&self, name: &str) -> bool {
         let Ok(apex) = crate::zone::name::from_text_lower(name) else { return false };
         let mut writer = self.writer();
-        if writer.directory.zones.get(&apex).is_none_or(|zone| zone.lent) {
-            return false;
-        }
         let Some(old) = writer.directory.zones.remove(&apex) else { return false };
         self.slot_snapshot(old.slot).store(0, Ordering::Release);
-        self.grace();
-        writer.space.give(&old.holding.into_blocks());
+        drop(writer);
+        self.reclaim(old.holding);
         true
+    }
+
+    /// Frees what a zone held that is not in the zone table any more, once nobody reads it.
+    pub(super) fn reclaim(&self, holding: Holding) {
+        self.grace();
+        self.writer().space.give(&holding.into_blocks());
     }
 
     /// Where in the table the apex belongs: its own former slot, or the first free one of its probe.

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io};
 
 use responder_common::layout::{Address, SEGMENT_BYTES, UNIT, UNIT_BITS};
 
-use super::Store;
+use super::{Store, shared::Shared};
 
 /// Order of the smallest block: 4 KiB.
 const SMALLEST: u32 = 12;
@@ -81,6 +81,8 @@ pub struct Holding {
     free: BTreeMap<Address, Vec<Address>>,
     /// Rows given back, by units: they begin and end with a cache line.
     rows: BTreeMap<Address, Vec<Address>>,
+    /// Fragments with more than one name.
+    shared: Shared,
     live: u64,
     dead: u64,
 }
@@ -116,6 +118,14 @@ impl Holding {
     pub fn give_row(&mut self, start: Address, units: Address) {
         self.rows.entry(row_units(units)).or_default().push(start);
         self.count_given(row_units(units));
+    }
+
+    /// Takes a reference to a shared fragment back, and with the last one the fragment, of which `image`
+    /// are the octets.
+    pub fn give_reference(&mut self, fragment: Address, image: &[u8]) {
+        if self.shared.less(self.shared.hash(image), fragment) {
+            self.give(fragment, image.len().div_ceil(UNIT as usize) as Address);
+        }
     }
 
     fn count_given(&mut self, units: Address) {
@@ -160,9 +170,18 @@ fn front(free: &mut BTreeMap<Address, Vec<Address>>, units: Address) -> Option<A
 pub struct Space<'a> {
     store: &'a Store,
     holding: Holding,
-    /// What a commit took so far, to be given back if it fails: start, units, whether a row. None for
-    /// a first version, which fails as a whole.
-    taken: Option<Vec<(Address, Address, bool)>>,
+    /// What a commit took so far, to be given back if it fails. None for a first version, which fails as
+    /// a whole.
+    taken: Option<Taken>,
+}
+
+/// What a commit took.
+#[derive(Default)]
+struct Taken {
+    /// Start, units, whether a row.
+    stretches: Vec<(Address, Address, bool)>,
+    /// References to shared fragments: hash and address.
+    references: Vec<(u64, Address)>,
 }
 
 impl<'a> Space<'a> {
@@ -172,7 +191,7 @@ impl<'a> Space<'a> {
 
     /// Goes on in the space that a zone holds already.
     pub(super) fn within(store: &'a Store, holding: Holding) -> Self {
-        Self { store, holding, taken: Some(Vec::new()) }
+        Self { store, holding, taken: Some(Taken::default()) }
     }
 
     /// The store that it is a part of.
@@ -197,7 +216,7 @@ impl<'a> Space<'a> {
         };
         self.holding.live += u64::from(units) * UNIT;
         if let Some(taken) = &mut self.taken {
-            taken.push((start, units, false));
+            taken.stretches.push((start, units, false));
         }
         Ok(start)
     }
@@ -218,9 +237,32 @@ impl<'a> Space<'a> {
         };
         self.holding.live += u64::from(units) * UNIT;
         if let Some(taken) = &mut self.taken {
-            taken.push((start, units, true));
+            taken.stretches.push((start, units, true));
         }
         Ok(start)
+    }
+
+    /// Stores a fragment that many names refer to once; each call is one reference.
+    ///
+    /// # Errors
+    /// When the store is full.
+    pub fn share(&mut self, image: &[u8]) -> io::Result<Address> {
+        let hash = self.holding.shared.hash(image);
+        let store = self.store;
+        let again = self.holding.shared.again(hash, |address| store.holds(address, image));
+        let fragment = match again {
+            Some(fragment) => fragment,
+            None => {
+                let fragment = self.take(image.len() as u64, LINE)?;
+                self.write(fragment, image);
+                self.holding.shared.first(hash, fragment);
+                fragment
+            }
+        };
+        if let Some(taken) = &mut self.taken {
+            taken.references.push((hash, fragment));
+        }
+        Ok(fragment)
     }
 
     /// Takes from space that was never used.
@@ -304,7 +346,12 @@ impl<'a> Space<'a> {
 
     /// What was held before, and nothing of what was taken since.
     pub(super) fn take_back(mut self) -> Holding {
-        for (start, units, row) in self.taken.take().unwrap_or_default() {
+        let Taken { stretches, references } = self.taken.take().unwrap_or_default();
+        for (hash, fragment) in references {
+            // The last reference to one that the commit wrote: its stretch is among those taken.
+            let _ = self.holding.shared.less(hash, fragment);
+        }
+        for (start, units, row) in stretches {
             if row {
                 self.holding.give_row(start, units);
             } else {

@@ -13,7 +13,6 @@ use super::{
     archive::{Archive, Error, Hashed, Limits, OwnerChange, diff},
     change::{self, Archived, Changed, Refused},
     collect::{Owner, sort_key},
-    compile::Sharing,
 };
 use crate::store::Store;
 
@@ -28,8 +27,8 @@ pub struct Kept {
     /// Whether it has an archive however small it is: for those who transfer it.
     always: bool,
     shelf: Shelf,
-    /// What its nodes share, while the archive holds what is served.
-    sharing: Option<Sharing>,
+    /// Whether the archive holds what is served, so that a change can be told from it.
+    agrees: bool,
     names: u64,
 }
 
@@ -100,19 +99,19 @@ impl Kept {
         store: &Store,
         owners: impl Iterator<Item = Owner<'a>>,
     ) -> Result<Option<Committed>, String> {
-        let kept = self.shelf.archive().zip(self.sharing.take());
-        let Some((archive, mut sharing)) = kept else { return Ok(None) };
+        let archive = self.shelf.archive().filter(|_| std::mem::take(&mut self.agrees));
+        let Some(archive) = archive else { return Ok(None) };
         let apex = archive.apex().to_owned();
         // Where too much was given back, a compilation is also a cleaning.
         let crumbled = |usage: crate::store::Usage| usage.dead > usage.live / 2 + (1 << 20);
         if store.usage(&apex).is_none_or(crumbled) {
             return Ok(None);
         }
-        let outcome = commit(&archive, store, &apex, owners, self.names / 8, &mut sharing);
+        let outcome = commit(&archive, store, &apex, owners, self.names / 8);
         match outcome {
             Ok(Some((owners, took, changed))) => {
                 self.names = self.names + changed.added - changed.removed;
-                self.sharing = Some(sharing);
+                self.agrees = true;
                 Ok(Some(Committed {
                     serial: changed.serial,
                     names: self.names,
@@ -123,7 +122,7 @@ impl Kept {
             }
             Ok(None) => Ok(None),
             Err(Trouble::Refused(Refused::Zone(message))) => {
-                self.sharing = Some(sharing);
+                self.agrees = true;
                 Err(message)
             }
             Err(trouble) => {
@@ -155,9 +154,8 @@ impl Kept {
         names: u64,
         owners: impl Iterator<Item = Owner<'a>>,
         lookups: &[([u8; 20], Vec<u8>)],
-        sharing: Sharing,
     ) {
-        self.sharing = None;
+        self.agrees = false;
         self.names = names;
         let wanted = |_: &&PathBuf| self.always || names >= WORTHWHILE;
         let Some(folder) = self.folder.as_ref().filter(wanted) else {
@@ -178,7 +176,7 @@ impl Kept {
         match kept {
             Ok(archive) => {
                 self.shelf.put(Some(archive));
-                self.sharing = Some(sharing);
+                self.agrees = true;
             }
             Err(error) => {
                 self.shelf.put(None);
@@ -207,7 +205,6 @@ fn commit<'a>(
     apex: &[u8],
     owners: impl Iterator<Item = Owner<'a>>,
     most: u64,
-    sharing: &mut Sharing,
 ) -> Result<Option<(u64, Duration, Changed)>, Trouble> {
     let mut writer = archive.writer()?;
     let view = archive.read()?;
@@ -230,8 +227,8 @@ fn commit<'a>(
     }
     drop(view);
     let started = Instant::now();
-    let changed = change::commit(store, apex, &Archived::new(&edit), &keys, sharing)
-        .map_err(Trouble::Refused)?;
+    let changed =
+        change::commit(store, apex, &Archived::new(&edit), &keys).map_err(Trouble::Refused)?;
     let took = started.elapsed();
     // What is served is the new contents already; the archive follows.
     change::file(&mut edit, &changed)?;

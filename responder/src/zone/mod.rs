@@ -149,7 +149,7 @@ fn compile_whole(
         .publish(apex, tree.labels, names, compiled.snapshot, space)
         .map_err(|error| error.to_string())?;
     drop(tree);
-    kept.keep(apex, names, collector.owners(), &lookups, compiled.sharing);
+    kept.keep(apex, names, collector.owners(), &lookups);
     Ok(Loaded { serial, records: 0, names, bytes, dead: 0, warnings, committed: None })
 }
 

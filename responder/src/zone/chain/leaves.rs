@@ -5,10 +5,12 @@
 
 use std::io;
 
-use responder_common::layout::{Address, LEAF_LINKS, Link, Snapshot, UNIT};
+use responder_common::layout::{
+    Address, Cell, Fragment, LEAF_LINKS, Link, Snapshot, UNIT, fragment_start,
+};
 use zerocopy::IntoBytes;
 
-use crate::store::Space;
+use crate::store::{Space, Store};
 
 /// Links that a new leaf gets: there is room for more before it must be split.
 const FILL: usize = LEAF_LINKS * 3 / 4;
@@ -68,4 +70,47 @@ pub fn write_list(
     space.write_row(snapshot.directory, directory.as_bytes());
     snapshot.directory_shift = shift as u8;
     Ok(())
+}
+
+/// Units of a link.
+const LINK_UNITS: Address = 2;
+
+/// A chain as it stands in the store, for whoever changes it.
+pub struct Stored<'s>(pub &'s Store);
+
+impl Stored<'_> {
+    /// For each leaf of a version its first link, with the leaf as target.
+    pub fn list(&self, version: &Snapshot) -> Option<Vec<Link>> {
+        let places = 0..version.leaves_length;
+        places.map(|place| self.link(version.leaves + place * LINK_UNITS)).collect()
+    }
+
+    /// A link.
+    pub fn link(&self, address: Address) -> Option<Link> {
+        self.0.object_at::<Link>(address).copied()
+    }
+
+    /// The links of a leaf.
+    pub fn leaf(&self, address: Address) -> Option<Vec<Link>> {
+        let count = *self.0.object_at::<u64>(address)?;
+        (0..count as Address).map(|place| self.link(address + 1 + place * LINK_UNITS)).collect()
+    }
+
+    /// Where a proof stands.
+    pub fn cell(&self, address: Address) -> Option<&Cell> {
+        self.0.object_at(address)
+    }
+
+    /// The octets of a rest, zeros behind them.
+    pub fn rest(&self, address: Address) -> Vec<u8> {
+        let word = |at: Address| self.0.object_at::<u64>(address + at).copied().unwrap_or(0);
+        (1..=word(0) as Address).flat_map(|at| word(at).to_be_bytes()).collect()
+    }
+
+    /// The records of a fragment.
+    pub fn records(&self, fragment: Address) -> Option<&[u8]> {
+        let head: &Fragment = self.0.object_at(fragment)?;
+        let start = fragment_start(head.signed.patches) / UNIT as u32;
+        self.0.octets_at(fragment + start, usize::from(head.signed.length))
+    }
 }

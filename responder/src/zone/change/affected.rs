@@ -24,7 +24,7 @@ pub fn of<'a, C: Contents<'a>>(
         affected.extend(ancestors(key, zone.apex()).map(<[u8]>::to_vec));
         // Addresses are part of the referrals that name the host.
         affected.extend(zone.contents().served_by(key));
-        if was(commit, key) != zone.bottom(key) && key != zone.apex() {
+        if key != zone.apex() && was(commit, key) != zone.bottom(key) {
             // Names below come to light, or leave it.
             for below in zone.contents().below(key) {
                 let between = ancestors(&below, key).map(<[u8]>::to_vec);
@@ -55,7 +55,8 @@ pub fn with_parents(affected: &mut BTreeSet<Key>, apex: &[u8]) {
 /// What a name did to those below it in the version before.
 fn was(commit: &Commit<'_>, key: &[u8]) -> Bottom {
     let Some(found) = commit.find(&of_key(key)) else { return Bottom::No };
-    let kind = commit.object::<Node>(found.node).map_or(0, |here| node::kind(here.words[1]));
+    let kind =
+        commit.store().object_at::<Node>(found.node).map_or(0, |here| node::kind(here.words[1]));
     if kind & node::DELEGATION != 0 {
         Bottom::Cut
     } else if kind & node::DNAME != 0 {

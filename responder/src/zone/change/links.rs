@@ -6,7 +6,7 @@
 use std::{cmp::Ordering, collections::BTreeMap, collections::BTreeSet};
 
 use responder_common::{
-    layout::{Address, Cell, Fragment, LEAF_LINKS, Link, Snapshot, UNIT, fragment_start},
+    layout::{Address, Cell, LEAF_LINKS, Link, Snapshot, UNIT},
     wire::rtype,
 };
 use zerocopy::IntoBytes;
@@ -21,7 +21,7 @@ use crate::{
         chain::{
             Proofs,
             keys::{Keys, Kind},
-            leaves::{prefix, write_leaves, write_list, write_rest},
+            leaves::{Stored, prefix, write_leaves, write_list, write_rest},
             nsec3, proof, write_proof,
         },
         collect::{Owner, RrSet},
@@ -34,7 +34,7 @@ use crate::{
 pub struct Links<'s> {
     keys: Keys,
     apex: Vec<u8>,
-    store: Reads<'s>,
+    store: Stored<'s>,
     /// For each leaf its first link, with the leaf as target.
     leaves: Vec<Link>,
 }
@@ -50,12 +50,8 @@ impl<'s> Links<'s> {
         before: &Snapshot,
         commit: &Commit<'s>,
     ) -> Result<Self, Refused> {
-        let store = Reads { objects: commit.reads() };
-        let length = before.leaves_length as usize;
-        let mut leaves = Vec::with_capacity(length);
-        for place in 0..length as Address {
-            leaves.push(store.link(before.leaves + place * LINK_UNITS).ok_or(Refused::Rebuild)?);
-        }
+        let store = Stored(commit.store());
+        let leaves = store.list(before).ok_or(Refused::Rebuild)?;
         Ok(Self { keys, apex: apex.to_vec(), store, leaves })
     }
 
@@ -166,7 +162,7 @@ impl<'s> Links<'s> {
         let version = commit.before().version;
         let now = self.store.cell(cell).ok_or(Refused::Rebuild)?.fragment(version);
         let image = record.image();
-        if commit.octets(now, image.len()) == Some(&image[..]) {
+        if commit.store().holds(now, &image) {
             return Ok(());
         }
         let fragment = record.store(commit.space())?;
@@ -345,40 +341,4 @@ fn free_list(commit: &mut Commit<'_>, snapshot: &Snapshot, leaves: usize) {
     let places = (1_u64 << (64 - u32::from(snapshot.directory_shift))) + 1;
     commit.free_row(snapshot.leaves, leaves as u64 * size_of::<Link>() as u64);
     commit.free_row(snapshot.directory, places * UNIT);
-}
-
-/// Units of a link.
-const LINK_UNITS: Address = 2;
-
-/// Reads the chain's objects.
-struct Reads<'s> {
-    objects: &'s crate::store::Store,
-}
-
-impl Reads<'_> {
-    fn link(&self, address: Address) -> Option<Link> {
-        self.objects.object_at::<Link>(address).copied()
-    }
-
-    fn cell(&self, address: Address) -> Option<&Cell> {
-        self.objects.object_at(address)
-    }
-
-    fn leaf(&self, address: Address) -> Option<Vec<Link>> {
-        let count = *self.objects.object_at::<u64>(address)?;
-        (0..count as Address).map(|place| self.link(address + 1 + place * LINK_UNITS)).collect()
-    }
-
-    /// The octets of a rest.
-    fn rest(&self, address: Address) -> Vec<u8> {
-        let word = |at: Address| self.objects.object_at::<u64>(address + at).copied().unwrap_or(0);
-        (1..=word(0) as Address).flat_map(|at| word(at).to_be_bytes()).collect()
-    }
-
-    /// The records of a fragment.
-    fn records(&self, fragment: Address) -> Option<&[u8]> {
-        let head: &Fragment = self.objects.object_at(fragment)?;
-        let start = fragment_start(head.signed.patches) / UNIT as u32;
-        self.objects.octets_at(fragment + start, usize::from(head.signed.length))
-    }
 }

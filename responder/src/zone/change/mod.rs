@@ -27,7 +27,7 @@ use super::{
         nsec3,
     },
     collect::{Owner, sort_key},
-    compile::{CompileError, Nodes, Sharing, Source, negative, serial, soa},
+    compile::{CompileError, Nodes, Source, negative, serial, soa},
     name::of_key,
     tree::{check_rrsets, count_labels},
 };
@@ -108,7 +108,6 @@ pub fn commit<'a>(
     apex: &[u8],
     contents: &impl Contents<'a>,
     changed: &BTreeSet<Key>,
-    sharing: &mut Sharing,
 ) -> Result<Changed, Refused> {
     let mut commit = store.commit(apex)?;
     let before = *commit.before();
@@ -163,7 +162,6 @@ pub fn commit<'a>(
         let mut writer = Nodes {
             apex,
             space: commit.space(),
-            sharing,
             hosts: &zone,
             proofs: links.as_mut(),
             born,

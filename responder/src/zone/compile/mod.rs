@@ -4,11 +4,9 @@
 //! |---|---|
 //! | [`node`] | one name: its RRsets, its references, its proofs |
 //! | [`servers`] | RRsets as fragments, and the addresses that go with name servers |
-//! | [`sharing`] | what many names refer to, stored once |
 
 mod node;
 mod servers;
-mod sharing;
 
 use std::{borrow::Cow, collections::HashMap, io};
 
@@ -20,7 +18,7 @@ use responder_common::{
 use zerocopy::IntoBytes;
 
 pub use self::node::{CompileError, Hosts, Nodes, Source};
-pub use self::{servers::negative, sharing::Sharing};
+pub use self::servers::negative;
 use super::{
     chain::{Chain, Proofs},
     collect::RrSet,
@@ -35,8 +33,6 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Nodes.
     pub names: u64,
-    /// What later commits may share.
-    pub sharing: Sharing,
 }
 
 impl<'a> Hosts<'a> for Tree<'a> {
@@ -60,17 +56,9 @@ pub fn compile(
     lookups: Lookups<'_>,
 ) -> Result<Compiled, CompileError> {
     let mut chain = Chain::build(tree, apex, space)?;
-    let mut sharing = Sharing::default();
     let key = space.store().hash_key();
-    let mut nodes = Nodes {
-        apex,
-        space,
-        sharing: &mut sharing,
-        hosts: tree,
-        proofs: chain.as_mut(),
-        born: 0,
-        lookups: Vec::new(),
-    };
+    let mut nodes =
+        Nodes { apex, space, hosts: tree, proofs: chain.as_mut(), born: 0, lookups: Vec::new() };
     let mut index = Vec::with_capacity(tree.nodes.len());
     // Wildcards below nodes that are still to be written.
     let mut wildcards: HashMap<usize, Address> = HashMap::new();
@@ -107,7 +95,7 @@ pub fn compile(
         snapshot.apex_proof = chain.exact(&key).unwrap_or(0);
         chain.store(space, &mut snapshot)?;
     }
-    Ok(Compiled { snapshot, names: tree.nodes.len() as u64, sharing })
+    Ok(Compiled { snapshot, names: tree.nodes.len() as u64 })
 }
 
 /// The SOA among the apex's RRsets.

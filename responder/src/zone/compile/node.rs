@@ -7,10 +7,7 @@ use responder_common::{
     wire::{NAME_MAX, rtype},
 };
 
-use super::{
-    servers::{Extra, Owner, Placed, rrset, signatures},
-    sharing::Sharing,
-};
+use super::servers::{Extra, Owner, Placed, rrset, signatures};
 use crate::{
     store::Space,
     zone::{
@@ -61,8 +58,6 @@ pub struct Nodes<'c, 's, H, P> {
     pub apex: &'c [u8],
     /// Where they go.
     pub space: &'c mut Space<'s>,
-    /// What they share.
-    pub sharing: &'c mut Sharing,
     /// Addresses of name servers.
     pub hosts: &'c H,
     /// The chain, in a signed zone.
@@ -214,7 +209,7 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
                 }
             }
             let target = if source.cut && set.rtype == rtype::NS {
-                Target::Shared(self.sharing.share(&built, self.space)?)
+                Target::Shared(self.space.share(&built.image())?)
             } else {
                 Target::Beside(built)
             };

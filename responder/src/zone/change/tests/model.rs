@@ -155,6 +155,11 @@ impl Zone {
             let words = "word ".repeat((round as usize + number) % 7);
             self.put(&format!("v{number}.lac."), TXT, vec![text(&format!("{round} {words}"))]);
         }
+        // Sets that several delegations share, and others every time.
+        for number in 0..12 {
+            let host = format!("ns{}.host{}.", number % 3, round);
+            self.put(&format!("d{number}.lac."), NS, vec![wire(&host), wire("ns.example.")]);
+        }
     }
 
     /// Names to ask for: all that were ever there, some below them, some that never were.

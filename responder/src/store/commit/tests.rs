@@ -1,0 +1,135 @@
+//! What a commit leaves behind, whichever way it ends.
+
+use responder_common::layout::{Node, node::role};
+
+use super::*;
+use crate::{
+    store::{Store, StoreOptions},
+    zone::{self, name::from_text_lower},
+};
+
+const ZONE: &str = "@ 60 SOA ns hostmaster 1 1 1 1 1\n@ NS ns\nns A 192.0.2.1\n\
+                    one NS ns.example.\ntwo NS ns.example.\nthree NS ns.example.\n";
+
+fn store() -> Store {
+    Store::in_memory(&StoreOptions { udp_size: 1232, id: String::new() }).expect("memory")
+}
+
+fn load(store: &Store) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("lac.zone");
+    std::fs::write(&file, ZONE).expect("written");
+    zone::load(store, "lac.", &file).expect("a zone");
+    name("lac.")
+}
+
+fn name(text: &str) -> Vec<u8> {
+    from_text_lower(text).expect("a name")
+}
+
+/// Commits a version without these names.
+fn remove(store: &Store, apex: &[u8], names: &[&str]) {
+    let mut commit = store.commit(apex).expect("served");
+    for text in names {
+        let name = name(text);
+        let found = commit.find(&name).expect("it is there");
+        commit.remove(&name, found).expect("room");
+    }
+    let before = *commit.before();
+    commit.finish(before, 0).expect("room");
+}
+
+#[test]
+fn the_apex_is_not_found_in_a_slot_that_was_emptied() {
+    let store = store();
+    // Secrets for which the tag of the apex is the one of an emptied slot.
+    let root = store.memory.root_mut();
+    // SAFETY: nobody reads yet.
+    unsafe {
+        (*root).multiplier = 1;
+        (*root).seed = u64::from_le_bytes(*b"\x03lac\0\0\0\0") ^ VACANT;
+    }
+    let apex = load(&store);
+    assert_eq!(name::hash(store.hash_key(), &apex) >> 32, VACANT >> 32);
+    // Whichever stand last in their bucket: of three that go, two stand before others.
+    remove(&store, &apex, &["one.lac.", "two.lac.", "three.lac."]);
+    let commit = store.commit(&apex).expect("served");
+    let buckets = commit.before.index_mask + 1;
+    let slots = (0..buckets).flat_map(|bucket| (0..8).map(move |place| (bucket, place)));
+    let words: Vec<u64> =
+        slots.map(|(bucket, place)| commit.word(commit.slot(bucket, place))).collect();
+    assert!(words.contains(&VACANT), "{words:x?}");
+    assert_eq!(commit.find(&apex), None);
+}
+
+#[test]
+fn a_zone_leaves_service_at_once_though_a_commit_is_at_work() {
+    let store = store();
+    let apex = load(&store);
+    for finish in [false, true] {
+        let mut commit = store.commit(&apex).expect("served");
+        let name = name("one.lac.");
+        let found = commit.find(&name).expect("it is there");
+        commit.remove(&name, found).expect("room");
+        assert!(store.remove_zone("lac."));
+        assert_eq!(store.usage(&apex), None);
+        assert!(store.memory.root().zones.iter().all(|slot| slot.snapshot == 0));
+        // It may come back before the commit ends, which then changes nothing of it.
+        assert_eq!(load(&store), apex);
+        let usage = store.usage(&apex);
+        if finish {
+            let before = *commit.before();
+            commit.finish(before, 0).expect_err("the zone that it is about was removed");
+        } else {
+            drop(commit);
+        }
+        assert_eq!(store.usage(&apex), usage);
+        assert!(store.commit(&apex).expect("not lent").find(&name).is_some());
+    }
+    // What the removed ones held serves others: nothing was lost on the way.
+    let bytes = store.bytes();
+    for _ in 0..1000 {
+        load(&store);
+    }
+    assert_eq!(store.bytes(), bytes);
+}
+
+#[test]
+fn a_shared_fragment_goes_with_the_last_name_that_refers_to_it() {
+    let store = store();
+    let apex = load(&store);
+    let live = || store.usage(&apex).expect("served").live;
+    let servers = {
+        let commit = store.commit(&apex).expect("served");
+        let found = commit.find(&name("one.lac.")).expect("it is there");
+        let words = store.object_at::<Node>(found.node).expect("a node").words;
+        let reference = words[3];
+        assert_eq!((reference >> 16) as u16, role::RRSET, "not beside its node");
+        commit.fragment_octets((reference >> 32) as Address) as u64
+    };
+    let node = 16 + 8 + 8;
+    let before = live();
+    remove(&store, &apex, &["one.lac.", "two.lac."]);
+    // Tombstones are counted until the next commit.
+    remove(&store, &apex, &[]);
+    assert_eq!(before - live(), 2 * node);
+    remove(&store, &apex, &["three.lac."]);
+    remove(&store, &apex, &[]);
+    assert_eq!(before - live(), 3 * node + servers.next_multiple_of(UNIT));
+}
+
+#[test]
+fn what_a_dropped_commit_shared_is_not_shared_again() {
+    let store = store();
+    let apex = load(&store);
+    let image = [7_u8; 64];
+    let mut commit = store.commit(&apex).expect("served");
+    let first = commit.space().share(&image).expect("room");
+    drop(commit);
+    let mut commit = store.commit(&apex).expect("served");
+    // Somebody else's now.
+    let other = commit.space().take(64, 64).expect("room");
+    let second = commit.space().share(&image).expect("room");
+    assert_eq!(other, first, "the stretch given back is the first to be used");
+    assert_ne!(second, other);
+}
