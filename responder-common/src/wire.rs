@@ -83,6 +83,8 @@ pub mod rcode {
     pub const REFUSED: u16 = 5;
     /// A DNAME substitution grew too long (RFC 6672, section 2.2).
     pub const YXDOMAIN: u16 = 6;
+    /// Not authoritative (RFC 2136, section 2.2), or not to be believed (RFC 8945, section 5.3.2).
+    pub const NOTAUTH: u16 = 9;
     /// EDNS version not implemented (RFC 6891, section 6.1.3).
     pub const BADVERS: u16 = 16;
 }

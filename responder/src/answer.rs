@@ -57,6 +57,11 @@ impl Answerer {
         Self { store, reader, scratch }
     }
 
+    /// The largest reply over UDP, in octets.
+    pub fn udp_size(&self) -> u16 {
+        self.store.root().udp_size
+    }
+
     /// Answers one message; `reply` is cleared first and holds the whole reply afterwards.
     pub fn answer(&mut self, query: &[u8], transport: Transport, reply: &mut Vec<u8>) -> Outcome {
         match self.verdict(query, transport, reply).action() {

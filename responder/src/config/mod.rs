@@ -105,7 +105,11 @@ pub struct Limits {
     pub transfers: usize,
     /// Connections to one primary at a time.
     pub transfers_per_primary: usize,
-    /// A primary that is silent for so long is left.
+    /// Transfers given to others at a time.
+    pub transfers_out: usize,
+    /// Transfers given to one address at a time.
+    pub transfers_out_per_peer: usize,
+    /// A primary that is silent for so long is left, and a client that takes nothing.
     pub transfer_idle: Duration,
     /// A transfer that takes longer is ended.
     pub transfer_time: Duration,
@@ -275,6 +279,8 @@ impl Default for Limits {
             tcp_idle: Duration::from_secs(10),
             transfers: 64,
             transfers_per_primary: 4,
+            transfers_out: 64,
+            transfers_out_per_peer: 8,
             transfer_idle: Duration::from_secs(30),
             transfer_time: Duration::from_secs(2 * 3600),
             transfer_octets: 4 << 30,

@@ -172,6 +172,13 @@ fn read_limits(table: Table<'_>) -> Limits {
         transfers_per_primary: table
             .integer("transfers-per-primary", 1..=10_000)
             .map_or(default.transfers_per_primary, |transfers| transfers as usize),
+        // Each reads the archive of its zone, which has 512 places for readers.
+        transfers_out: table
+            .integer("transfers-out", 1..=500)
+            .map_or(default.transfers_out, |transfers| transfers as usize),
+        transfers_out_per_peer: table
+            .integer("transfers-out-per-peer", 1..=500)
+            .map_or(default.transfers_out_per_peer, |transfers| transfers as usize),
         transfer_idle: table
             .duration("transfer-idle", Duration::from_secs(1)..=Duration::from_secs(3600))
             .unwrap_or(default.transfer_idle),

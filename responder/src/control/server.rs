@@ -117,7 +117,7 @@ async fn refresh(daemon: &Daemon, zone: &str, look: Look) -> Reply {
         Err(error) => return Reply::Error(format!("\"{zone}\" is no name of a zone: {error}")),
     };
     let secondary =
-        name::from_text_lower(&name).ok().and_then(|apex| daemon.secondaries.get(&apex));
+        name::from_text_lower(&name).ok().and_then(|apex| daemon.transfers.secondaries.get(&apex));
     let Some(secondary) = secondary else {
         return Reply::Error(format!(
             "no zone \"{name}\" with primaries is configured: `responder status` lists the zones"

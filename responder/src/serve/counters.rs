@@ -28,10 +28,14 @@ events! {
     Reply = "reply",
     /// The engine wants no reply.
     Drop = "drop",
-    /// Not a matter for the engine, and nothing else is built yet: NOTIMP was sent.
+    /// Not a matter for the engine, and of no kind that we know: NOTIMP was sent.
     NotImplemented = "not-implemented",
     /// A NOTIFY, answered as it deserved.
     Notify = "notify",
+    /// A request for a transfer, or an IXFR in a datagram: given or refused.
+    Transfer = "transfer",
+    /// A signature that is not to be believed: NOTAUTH was sent.
+    Refused = "signature-refused",
     /// Larger than we take: FORMERR was sent.
     Oversize = "oversize",
     /// The engine failed, a fault of the program: SERVFAIL was sent, if anything.
@@ -53,7 +57,13 @@ impl Event {
     pub fn is_sent(self) -> bool {
         matches!(
             self,
-            Self::Reply | Self::NotImplemented | Self::Notify | Self::Oversize | Self::Fault
+            Self::Reply
+                | Self::NotImplemented
+                | Self::Notify
+                | Self::Transfer
+                | Self::Refused
+                | Self::Oversize
+                | Self::Fault
         )
     }
 }

@@ -9,6 +9,7 @@ mod counters;
 mod notify;
 mod plane;
 mod responses;
+mod signed;
 mod sockets;
 mod state;
 mod tcp;
@@ -42,7 +43,7 @@ use crate::{
     control::{self, CONTROL_SOCKET, NodeStatus, SocketStatus, Status, ZoneStatus},
     store::Store,
     telemetry::{self, Sampler},
-    transfer::{Home, Secondaries},
+    transfer::{Home, Library, Transfers},
 };
 
 /// Everything of a running daemon that its parts share.
@@ -51,8 +52,8 @@ pub struct Daemon {
     pub config: Config,
     /// The zones.
     pub zones: Arc<Zones>,
-    /// Those that come from primaries.
-    pub secondaries: Arc<Secondaries>,
+    /// Those that come from primaries, and those that are given to others.
+    pub transfers: Arc<Transfers>,
     /// The kernel's part.
     pub plane: Plane,
     /// What the UDP sockets did.
@@ -70,8 +71,9 @@ impl Daemon {
     fn new(config: Config, plane: Plane, store: Arc<Store>) -> Arc<Self> {
         let zones = Arc::new(Zones::new(Arc::clone(&store), config.node.state.join("zones")));
         let home: Arc<dyn Home> = Arc::clone(&zones) as _;
+        let library: Arc<dyn Library> = Arc::clone(&zones) as _;
         Arc::new(Self {
-            secondaries: Arc::new(Secondaries::new(&config, home)),
+            transfers: Arc::new(Transfers::new(&config, home, library)),
             zones,
             plane,
             udp: Arc::default(),
@@ -100,7 +102,7 @@ impl Daemon {
                 ready: self.is_ready(),
             },
             zones: self.zone_status(),
-            transfers: self.secondaries.counts(),
+            transfers: self.transfers.counts(),
             data_plane: self.plane.status(),
             sockets: SocketStatus { udp: self.udp.to_map(), tcp: self.tcp.to_map() },
             rates: self.sampler.rates(),
@@ -112,7 +114,7 @@ impl Daemon {
         let mut zones = self.zones.status();
         for zone in &mut zones {
             let apex = crate::zone::name::from_text_lower(&zone.name);
-            let secondary = apex.ok().and_then(|apex| self.secondaries.get(&apex));
+            let secondary = apex.ok().and_then(|apex| self.transfers.secondaries.get(&apex));
             if let Some(secondary) = secondary {
                 zone.follow(secondary.status());
             }
@@ -123,7 +125,7 @@ impl Daemon {
     /// Takes over the zones and keys of a configuration.
     fn configure(&self, config: &Config) {
         self.zones.configure(config.zones.clone());
-        self.secondaries.configure(&config.zones, &config.keys);
+        self.transfers.configure(config);
     }
 
     /// Reads the configuration again and follows it where zones are concerned; a broken one changes
@@ -232,11 +234,11 @@ async fn answer(
     })
     .await?;
 
-    *threads = Some(udp::start(sockets.udp, &daemon.store, &daemon.secondaries, &daemon.udp)?);
-    let secondaries = Arc::clone(&daemon.secondaries);
-    let answerers = AnswererPool::new(Arc::clone(&daemon.store), secondaries);
-    let streams =
-        tcp::Service::new(answerers, Arc::clone(&daemon.tcp), daemon.config.limits.clone());
+    *threads = Some(udp::start(sockets.udp, &daemon.store, &daemon.transfers, &daemon.udp)?);
+    let transfers = Arc::clone(&daemon.transfers);
+    let answerers = AnswererPool::new(Arc::clone(&daemon.store), Arc::clone(&transfers));
+    let (counters, limits) = (Arc::clone(&daemon.tcp), daemon.config.limits.clone());
+    let streams = tcp::Service::new(answerers, transfers, counters, limits);
     for listener in sockets.tcp {
         let listener = TcpListener::from_std(listener).context("cannot serve TCP")?;
         tasks.spawn(Arc::clone(&streams).accept(listener));

@@ -8,24 +8,24 @@ use std::{
 
 use responder_common::verdict::{Action, Verdict};
 
-use super::counters::Event;
+use super::{counters::Event, signed};
 use crate::{
     answer::{Answerer, Transport},
     store::Store,
-    transfer::{Secondaries, notify::Heard},
+    transfer::{Client, Transfers, notify::Heard},
 };
 
 /// Octets of a DNS header (RFC 1035, section 4.1.1).
 const HEADER: usize = 12;
 /// Response codes (RFC 1035, section 4.1.1).
-const FORMERR: u8 = 1;
-const SERVFAIL: u8 = 2;
-const NOTIMP: u8 = 4;
+pub(super) const FORMERR: u8 = 1;
+pub(super) const SERVFAIL: u8 = 2;
+pub(super) const NOTIMP: u8 = 4;
 
 /// Answers one message. The event tells whether `reply` is to be sent: see [`Event::is_sent`].
 pub fn respond(
     answerer: &mut Answerer,
-    secondaries: &Secondaries,
+    transfers: &Transfers,
     query: &[u8],
     peer: Option<IpAddr>,
     transport: Transport,
@@ -38,15 +38,21 @@ pub fn respond(
         (Action::Drop, _) => Event::Drop,
         // Beyond the largest query there is nothing that a question could need.
         (Action::Pass, Verdict::Oversize) => header_only(query, FORMERR, Event::Oversize, reply),
-        // Nobody to hand it to yet: a kind of query that is not supported.
         (Action::Pass, Verdict::Notify) => {
-            match peer.map(|peer| secondaries.hear(query, peer, reply)) {
+            match peer.map(|peer| transfers.secondaries.hear(query, peer, reply)) {
                 Some(Heard::Accepted | Heard::Refused) => Event::Notify,
                 _ => header_only(query, FORMERR, Event::Notify, reply),
             }
         }
-        (Action::Pass, Verdict::Transfer | Verdict::Tsig) => {
-            header_only(query, NOTIMP, Event::NotImplemented, reply)
+        (Action::Pass, Verdict::Transfer) => {
+            // Over a stream it is more than one message: the stream's own business.
+            if let (Some(address), Transport::Udp) = (peer, transport) {
+                transfers.distributor.answer_datagram(query, Client { address }, reply);
+            }
+            Event::Transfer
+        }
+        (Action::Pass, Verdict::Tsig) => {
+            signed::respond(answerer, &transfers.distributor.keys(), query, transport, reply)
         }
         (Action::Pass, _) => header_only(query, SERVFAIL, Event::Fault, reply),
     }
@@ -54,7 +60,7 @@ pub fn respond(
 
 /// A reply of a header alone, with the query's ID, opcode and RD (RFC 1035, section 4.1.1); to what
 /// is no query there is none.
-fn header_only(query: &[u8], rcode: u8, event: Event, reply: &mut Vec<u8>) -> Event {
+pub(super) fn header_only(query: &[u8], rcode: u8, event: Event, reply: &mut Vec<u8>) -> Event {
     const RESPONSE: u8 = 0x80;
     const OPCODE_AND_RD: u8 = 0x79;
     reply.clear();
@@ -70,14 +76,14 @@ fn header_only(query: &[u8], rcode: u8, event: Event, reply: &mut Vec<u8>) -> Ev
 /// Answerers for tasks that have no thread of their own; each is borrowed for one message or a few.
 pub struct AnswererPool {
     store: Arc<Store>,
-    secondaries: Arc<Secondaries>,
+    transfers: Arc<Transfers>,
     idle: Mutex<Vec<Answerer>>,
 }
 
 impl AnswererPool {
     /// An empty pool; it grows to as many answerers as are used at a time.
-    pub fn new(store: Arc<Store>, secondaries: Arc<Secondaries>) -> Self {
-        Self { store, secondaries, idle: Mutex::default() }
+    pub fn new(store: Arc<Store>, transfers: Arc<Transfers>) -> Self {
+        Self { store, transfers, idle: Mutex::default() }
     }
 
     /// Answers one message; see [`respond`]. A fault of the engine costs this answer only.
@@ -90,9 +96,9 @@ impl AnswererPool {
     ) -> Event {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut answerer = idle.unwrap_or_else(|| Answerer::new(Arc::clone(&self.store)));
-        let (secondaries, peer) = (&self.secondaries, Some(peer));
+        let (transfers, peer) = (&self.transfers, Some(peer));
         let answer =
-            AssertUnwindSafe(|| respond(&mut answerer, secondaries, query, peer, transport, reply));
+            AssertUnwindSafe(|| respond(&mut answerer, transfers, query, peer, transport, reply));
         match catch_unwind(answer) {
             Ok(event) => {
                 self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(answerer);

@@ -19,7 +19,11 @@ use super::{
     counters::{Counters, Event},
     responses::AnswererPool,
 };
-use crate::{answer::Transport, config::Limits};
+use crate::{
+    answer::Transport,
+    config::Limits,
+    transfer::{Client, Transfers, distributor::Outcome, outgoing::Patience},
+};
 
 /// Octets of the length before each message (RFC 1035, section 4.2.2).
 const LENGTH: usize = 2;
@@ -27,10 +31,14 @@ const LENGTH: usize = 2;
 const SMALL: usize = 4096;
 /// Octets of replies that are gathered before they are written.
 const GATHER: usize = 16 * 1024;
+/// How long a transfer waits for a version that is just being put in place, and how often it looks.
+const SETTLE: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What all connections share.
 pub struct Service {
     answerers: AnswererPool,
+    transfers: Arc<Transfers>,
     counters: Arc<Counters>,
     limits: Limits,
     open: Mutex<Open>,
@@ -45,8 +53,13 @@ struct Open {
 
 impl Service {
     /// A service without connections.
-    pub fn new(answerers: AnswererPool, counters: Arc<Counters>, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { answerers, counters, limits, open: Mutex::default() })
+    pub fn new(
+        answerers: AnswererPool,
+        transfers: Arc<Transfers>,
+        counters: Arc<Counters>,
+        limits: Limits,
+    ) -> Arc<Self> {
+        Arc::new(Self { answerers, transfers, counters, limits, open: Mutex::default() })
     }
 
     /// Accepts connections until dropped.
@@ -140,7 +153,11 @@ async fn answer_stream(stream: &mut TcpStream, peer: IpAddr, service: &Service) 
         let mut taken = 0;
         while let Some(message) = first_message(&queries[taken..]) {
             taken += LENGTH + message.len();
-            answer_message(service, peer, message, &mut reply, &mut replies);
+            let event = answer_message(service, peer, message, &mut reply, &mut replies);
+            if event == Event::Transfer {
+                write(stream, &mut replies, Instant::now() + idle).await?;
+                transfer(stream, peer, service, message).await?;
+            }
             if replies.len() >= GATHER {
                 write(stream, &mut replies, Instant::now() + idle).await?;
             }
@@ -176,7 +193,7 @@ fn answer_message(
     query: &[u8],
     reply: &mut Vec<u8>,
     replies: &mut Vec<u8>,
-) {
+) -> Event {
     let event = service.answerers.respond(query, peer, Transport::Tcp, reply);
     // No reply is longer than its length can tell: the engine is bounded by it.
     if let Ok(length @ 1..) = u16::try_from(reply.len())
@@ -186,6 +203,30 @@ fn answer_message(
         replies.extend_from_slice(reply);
     }
     service.counters.add(event, 1);
+    event
+}
+
+/// Answers a request for a transfer. What comes behind it waits.
+async fn transfer(
+    stream: &mut TcpStream,
+    peer: IpAddr,
+    service: &Service,
+    message: &[u8],
+) -> io::Result<()> {
+    let patience =
+        Patience { idle: service.limits.transfer_idle, time: service.limits.transfer_time };
+    let settled = Instant::now() + SETTLE;
+    let answer = loop {
+        match service.transfers.distributor.judge(message, Client { address: peer }) {
+            Outcome::Transfer(order) => return order.send(stream, patience).await,
+            Outcome::Answer(answer) => break answer,
+            Outcome::Settling(answer) if Instant::now() >= settled => break answer,
+            Outcome::Settling(_) => tokio::time::sleep(LOOK).await,
+        }
+    };
+    // No answer without records is longer than its length can tell.
+    let mut framed = [&(answer.len() as u16).to_be_bytes()[..], &answer].concat();
+    write(stream, &mut framed, Instant::now() + patience.idle).await
 }
 
 async fn write(stream: &mut TcpStream, replies: &mut Vec<u8>, deadline: Instant) -> io::Result<()> {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     answer::{Answerer, Transport},
     store::Store,
-    transfer::Secondaries,
+    transfer::Transfers,
 };
 
 /// Datagrams taken at a time.
@@ -41,17 +41,17 @@ pub struct Threads {
 pub fn start(
     sockets: Vec<Vec<UdpSocket>>,
     store: &Arc<Store>,
-    secondaries: &Arc<Secondaries>,
+    transfers: &Arc<Transfers>,
     counters: &Arc<Counters>,
 ) -> Result<Threads> {
     let stop = Arc::new(event_descriptor().context("cannot make an event descriptor")?);
     let mut threads = Threads { handles: Vec::new(), stop };
     for (number, sockets) in sockets.into_iter().enumerate() {
         let (store, counters) = (Arc::clone(store), Arc::clone(counters));
-        let (secondaries, stop) = (Arc::clone(secondaries), Arc::clone(&threads.stop));
+        let (transfers, stop) = (Arc::clone(transfers), Arc::clone(&threads.stop));
         let handle = std::thread::Builder::new()
             .name(format!("udp-{number}"))
-            .spawn(move || answer_until_told(&sockets, &store, &secondaries, &counters, &stop))
+            .spawn(move || answer_until_told(&sockets, &store, &transfers, &counters, &stop))
             .context("cannot start a thread")?;
         threads.handles.push(handle);
     }
@@ -75,14 +75,14 @@ impl Threads {
 fn answer_until_told(
     sockets: &[UdpSocket],
     store: &Arc<Store>,
-    secondaries: &Secondaries,
+    transfers: &Transfers,
     counters: &Counters,
     stop: &OwnedFd,
 ) {
     loop {
         let work = AssertUnwindSafe(|| {
             let answerer = Answerer::new(Arc::clone(store));
-            answer_batches(sockets, answerer, secondaries, counters, stop)
+            answer_batches(sockets, answerer, transfers, counters, stop)
         });
         match catch_unwind(work) {
             Ok(Ok(())) => return,
@@ -101,7 +101,7 @@ fn answer_until_told(
 fn answer_batches(
     sockets: &[UdpSocket],
     mut answerer: Answerer,
-    secondaries: &Secondaries,
+    transfers: &Transfers,
     counters: &Counters,
     stop: &OwnedFd,
 ) -> io::Result<()> {
@@ -123,7 +123,7 @@ fn answer_batches(
         }
         for poll in polled.iter().take(sockets.len()).filter(|poll| poll.revents != 0) {
             batch.receive(poll.fd)?;
-            batch.answer(&mut answerer, secondaries, counters);
+            batch.answer(&mut answerer, transfers, counters);
             batch.send(poll.fd, counters);
         }
     }
@@ -200,13 +200,13 @@ impl Batch {
         Ok(())
     }
 
-    fn answer(&mut self, answerer: &mut Answerer, secondaries: &Secondaries, counters: &Counters) {
+    fn answer(&mut self, answerer: &mut Answerer, transfers: &Transfers, counters: &Counters) {
         let mut counts = [0; Event::ALL.len()];
         for (index, received) in self.received.iter().enumerate() {
             let reply = &mut self.replies[index];
             let query = &self.queries[index][..received.octets];
             let peer = address(&self.peers[index], received.peer_octets);
-            let event = respond(answerer, secondaries, query, peer, Transport::Udp, reply);
+            let event = respond(answerer, transfers, query, peer, Transport::Udp, reply);
             if !event.is_sent() {
                 reply.clear();
             }
@@ -264,7 +264,7 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// The address of a peer; only NOTIFY wants to know it.
+/// The address of a peer; only NOTIFY and transfers want to know it.
 fn address(peer: &libc::sockaddr_storage, octets: libc::socklen_t) -> Option<IpAddr> {
     match i32::from(peer.ss_family) {
         libc::AF_INET if octets as usize >= size_of::<libc::sockaddr_in>() => {

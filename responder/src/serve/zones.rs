@@ -21,8 +21,8 @@ use crate::{
     config::{Zone, ZoneSource, canonical_name},
     control::{LastCommit, Reloaded, ZoneState, ZoneStatus},
     store::Store,
-    transfer::Home,
-    zone::{self, Arrivals, Kept, Loaded, Progress, archive::Archive},
+    transfer::{Home, Library, Volume},
+    zone::{self, Arrivals, Kept, Loaded, Progress, Shelf, archive::Archive},
 };
 
 /// The zones of the configuration, over one store.
@@ -41,6 +41,8 @@ struct Entry {
     fingerprint: Option<Fingerprint>,
     /// What the next load compares with; lent to a load while there is one.
     kept: Kept,
+    /// Where others find what is served.
+    shelf: Shelf,
 }
 
 /// What tells that a file is no longer the one that was read.
@@ -65,12 +67,14 @@ impl Zones {
         entries.get_mut(name).map(|entry| std::mem::take(&mut entry.kept)).unwrap_or_default()
     }
 
-    /// What a new zone keeps: nothing yet, in a folder of its own.
-    fn keeper(&self, name: &str) -> Kept {
-        match zone::name::from_text_lower(name) {
+    /// A new zone: it keeps nothing yet, in a folder of its own.
+    fn enter(&self, zone: Zone) -> Entry {
+        let kept = match zone::name::from_text_lower(&zone.name) {
             Ok(apex) => Kept::within(Archive::folder(&self.archives, &apex)),
             Err(_) => Kept::default(),
-        }
+        };
+        let (status, shelf) = (new_status(&zone), kept.shelf());
+        Entry { status, shelf, kept, zone, fingerprint: None }
     }
 
     /// Takes over the zones of a configuration: those that are no longer in it leave service, new
@@ -89,21 +93,16 @@ impl Zones {
                     entry.status.file = file_of(&zone);
                     Entry { zone, ..entry }
                 }
-                None => Entry {
-                    status: new_status(&zone),
-                    kept: self.keeper(&name),
-                    zone,
-                    fingerprint: None,
-                },
+                None => self.enter(zone),
             };
             entries.insert(name, entry);
         }
         for entry in entries.values_mut() {
-            if !entry.zone.transfer_to.is_empty() {
-                warn!(
-                    zone = entry.zone.name,
-                    "transfer-to has no effect: transfers to others are not built yet"
-                );
+            let given = !entry.zone.transfer_to.is_empty();
+            entry.kept.set_always(given);
+            if given && entry.shelf.archive().is_none() {
+                // A small zone that nobody was given so far has nothing to give.
+                entry.fingerprint = None;
             }
         }
         *lock(&self.entries) = entries;
@@ -253,6 +252,18 @@ impl Home for Zones {
         // One that is not served is answered with REFUSED anyhow.
         self.store.set_expired(&apex, expired);
         Ok(())
+    }
+}
+
+impl Library for Zones {
+    fn volume(&self, zone: &str) -> Option<Volume> {
+        let shelf = lock(&self.entries).get(zone)?.shelf.clone();
+        let served = self.store.serial(&zone::name::from_text_lower(zone).ok()?);
+        Some(Volume {
+            serial: served.map(|(serial, _)| serial),
+            expired: served.is_some_and(|(_, expired)| expired),
+            archive: shelf.archive(),
+        })
     }
 }
 

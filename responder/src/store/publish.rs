@@ -139,6 +139,14 @@ impl Store {
         })
     }
 
+    /// The serial of a served zone, by its apex in lower-case wire form, and whether it has expired.
+    pub fn serial(&self, apex: &[u8]) -> Option<(u32, bool)> {
+        let writer = self.writer();
+        let zone = writer.directory.zones.get(apex)?;
+        let snapshot: &Snapshot = self.memory.object(zone.snapshot)?;
+        Some((snapshot.serial, snapshot.expired != 0))
+    }
+
     /// Has a served zone answered with SERVFAIL because it is too old, or from its data again: one store
     /// of one word. The next version that is published is not expired. False where it is not served.
     pub fn set_expired(&self, apex: &[u8], expired: bool) -> bool {

@@ -204,7 +204,7 @@ fn build(apex: &[u8], question: Question) -> Result<(Vec<u8>, u16, Rtype), Failu
 }
 
 /// Wall-clock time for signatures, in seconds since 1970.
-pub(super) fn seconds() -> u64 {
+pub(crate) fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

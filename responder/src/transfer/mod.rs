@@ -1,4 +1,4 @@
-//! The second journey's beginning: zones that come from primaries.
+//! The second journey's two ends: zones that come from primaries, and zones that are given to others.
 //!
 //! A NOTIFY, a timer or an operator asks for a refresh; the primaries are asked in turn for their SOA
 //! over TCP; where one has a newer serial, the zone is transferred over the same connection, verified,
@@ -16,20 +16,74 @@
 //! | [`tsig`] | TSIG: keys and signatures |
 //! | [`timers`] | when a zone is looked after next |
 //! | [`failure`] | why a transfer failed |
+//!
+//! And its end: zones that are given to others.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`distributor`] | who may have which zone, and how many at a time |
+//! | [`request`] | a request for a transfer, and the answers that are none |
+//! | [`outgoing`] | one transfer to one client |
+//! | [`composer`] | messages full of records |
+//! | [`keyring`] | the configured keys, for both directions |
 
 pub mod attempt;
+pub mod composer;
 pub mod connection;
+pub mod counts;
+pub mod distributor;
 pub mod exchange;
 pub mod failure;
 pub mod incoming;
+pub mod keyring;
 pub mod notify;
+pub mod outgoing;
+pub mod request;
 pub mod secondaries;
 pub mod secondary;
 pub mod timers;
 pub mod tsig;
 
 pub use self::{
+    distributor::{Client, Distributor, Library, Volume},
     failure::{Cause, Failure},
+    keyring::Keyring,
     secondaries::{Home, Secondaries},
     secondary::{Look, Refreshed},
 };
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::config::Config;
+
+/// Both directions.
+pub struct Transfers {
+    /// Zones that come from primaries.
+    pub secondaries: Secondaries,
+    /// Zones that are given to others.
+    pub distributor: Arc<Distributor>,
+}
+
+impl Transfers {
+    /// None yet.
+    pub fn new(config: &Config, home: Arc<dyn Home>, library: Arc<dyn Library>) -> Self {
+        Self {
+            secondaries: Secondaries::new(config, home),
+            distributor: Arc::new(Distributor::new(&config.limits, library)),
+        }
+    }
+
+    /// Follows zones and keys of a configuration. To be called within the runtime.
+    pub fn configure(&self, config: &Config) {
+        let keyring = Keyring::load(&config.keys);
+        self.secondaries.configure(&config.zones, &config.keys, &keyring);
+        self.distributor.configure(&config.zones, &keyring);
+    }
+
+    /// What happened so far, by label.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        let mut counts = self.secondaries.counts();
+        counts.extend(self.distributor.counts());
+        counts
+    }
+}

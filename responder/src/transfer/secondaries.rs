@@ -14,7 +14,8 @@ use tokio::{
 };
 
 use super::{
-    Cause, Failure, attempt::Primary, connection::Bounds, secondary::Secondary, tsig::Key,
+    Cause, Failure, Keyring, attempt::Primary, connection::Bounds, counts::Counts,
+    secondary::Secondary, tsig::Key,
 };
 use crate::{
     config::{self, Config, Transfer, Zone, ZoneSource},
@@ -82,18 +83,10 @@ impl Secondaries {
 
     /// Follows a configuration: zones that are gone, or whose primaries or keys changed, are left; new
     /// ones begin with a transfer. To be called within the runtime.
-    pub fn configure(&self, zones: &[Zone], keys: &[config::Key]) {
+    pub fn configure(&self, zones: &[Zone], keys: &[config::Key], keyring: &Keyring) {
         let same_keys = std::mem::replace(&mut *lock(&self.keys), keys.to_vec()) == keys;
         let mut running = lock(&self.zones);
         let mut former = std::mem::take(&mut *running);
-        let loaded: BTreeMap<&str, Result<Arc<Key>, String>> =
-            keys.iter().map(|key| (key.name.as_str(), Key::load(key).map(Arc::new))).collect();
-        let key = |name: &Option<String>| {
-            name.as_ref().map(|name| {
-                let missing = || Err(format!("no key \"{name}\" is configured"));
-                loaded.get(name.as_str()).cloned().unwrap_or_else(missing)
-            })
-        };
         for zone in zones {
             let ZoneSource::Primaries(primaries) = &zone.source else { continue };
             let Ok(apex) = name::from_text_lower(&zone.name) else { continue };
@@ -106,7 +99,10 @@ impl Secondaries {
             }
             let with_keys = primaries
                 .iter()
-                .map(|primary| Primary { address: primary.address, key: key(&primary.key) })
+                .map(|primary| Primary {
+                    address: primary.address,
+                    key: keyring.named(primary.key.as_ref()),
+                })
                 .collect();
             let secondary = Arc::new(Secondary::new(
                 zone.name.clone(),
@@ -118,7 +114,7 @@ impl Secondaries {
             let hosts = primaries.iter().map(|primary| IpNet::from(primary.address.ip()));
             let notify = Arc::new(NotifyRule {
                 prefixes: hosts.chain(zone.notify_from.iter().copied()).collect(),
-                key: key(&zone.notify_key),
+                key: keyring.named(zone.notify_key.as_ref()),
             });
             let task = Handle::current().spawn(Arc::clone(&secondary).live()).abort_handle();
             running.insert(apex, Running { zone: zone.clone(), secondary, notify, task });
@@ -141,7 +137,7 @@ impl Secondaries {
 
     /// What happened so far, by label: `axfr`, `current`, `failed-CAUSE`, `notify`, ...
     pub fn counts(&self) -> BTreeMap<String, u64> {
-        lock(&self.shared.counts.0).clone()
+        self.shared.counts.get()
     }
 
     pub(super) fn count(&self, label: &str) {
@@ -220,22 +216,6 @@ impl Limits {
         let primary = of_primary.acquire_owned().await.ok();
         let total = Arc::clone(&self.total).acquire_owned().await.ok();
         Place { _primary: primary, _total: total }
-    }
-}
-
-/// Events by label.
-#[derive(Default)]
-pub(super) struct Counts(Mutex<BTreeMap<String, u64>>);
-
-impl Counts {
-    pub fn add(&self, label: &str) {
-        let mut counts = lock(&self.0);
-        match counts.get_mut(label) {
-            Some(count) => *count += 1,
-            None => {
-                counts.insert(label.to_owned(), 1);
-            }
-        }
     }
 }
 

@@ -200,6 +200,14 @@ impl Session {
         &self.key
     }
 
+    /// Octets that a signature adds to a message, at most.
+    pub fn room(&self) -> usize {
+        // Type, class, TTL, length; time, fudge, length of the digest, ID, error, length of the rest.
+        const FIXED: usize = 10 + 16;
+        const LONGEST_DIGEST: usize = 64;
+        FIXED + self.key.name.len() + self.key.algorithm.wire().len() + LONGEST_DIGEST
+    }
+
     /// Ends a stream: its last message must have been signed.
     ///
     /// # Errors

@@ -1,0 +1,10 @@
+//! Zones that are given to others: to clients that ask as they may or may not, and to the servers that
+//! others run. The built program on loopback ports; nothing here needs privileges.
+
+#[path = "../daemon/harness.rs"]
+#[allow(dead_code)]
+mod harness;
+
+mod ask;
+mod give;
+mod refuse;
