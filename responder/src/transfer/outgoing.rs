@@ -21,10 +21,14 @@ use super::{
     composer::{Composer, Record},
     distributor::{Client, Place},
     exchange::seconds,
-    incoming::is_newer,
     request::{Request, Wanted},
 };
-use crate::zone::archive::{Error, Lookup as _, OwnerRef, RrSetRef, View, sort_key};
+use crate::zone::{
+    archive::{Changes, Error, Lookup as _, OwnerRef, RrSetRef, View, changes_since, sort_key},
+    difference::Part,
+    read::RecordRef,
+    serial::is_newer,
+};
 
 /// A message is sent when the next record would make it longer. Up to here every name can be pointed at.
 const FULL: usize = 0x4000;
@@ -173,15 +177,23 @@ impl Work {
         };
         let mut messages = Messages::new(request, send);
         let kind = match wanted {
+            Wanted::Axfr => "axfr",
             Wanted::Ixfr(from) if !is_newer(serial, from) => {
                 messages.put(soa_of(&apex)?)?;
                 "current"
             }
-            _ => {
-                whole(&view, &apex, &mut messages)?;
-                "axfr"
-            }
+            Wanted::Ixfr(from) => match changes_since(&view, from)? {
+                Some(differences) => {
+                    changes(differences, &apex, &mut messages)?;
+                    "ixfr"
+                }
+                // The zone as it is will do as well (RFC 1995, section 4).
+                None => "axfr",
+            },
         };
+        if kind == "axfr" {
+            whole(&view, &apex, &mut messages)?;
+        }
         let records = messages.finish()?;
         Ok(Sent { kind, serial, records })
     }
@@ -204,6 +216,24 @@ fn whole(
             for (rtype, rdata) in data.chain(signatures) {
                 messages.put(Record { owner: owner.wire, rtype, ttl: set.ttl, rdata })?;
             }
+        }
+    }
+    messages.put(soa)
+}
+
+/// What changed, one difference behind the other, between the SOA and the SOA (RFC 1995, section 4).
+fn changes(
+    differences: Changes<'_>,
+    apex: &OwnerRef<'_>,
+    messages: &mut Messages<impl FnMut(Vec<u8>) -> Result<(), Stop>>,
+) -> Result<(), Stop> {
+    let soa = soa_of(apex)?;
+    messages.put(soa)?;
+    for difference in differences {
+        for part in difference?.parts() {
+            let (Part::Gone(record) | Part::Present(record)) = part;
+            let RecordRef { owner, rtype, ttl, rdata, .. } = record;
+            messages.put(Record { owner, rtype, ttl, rdata })?;
         }
     }
     messages.put(soa)
