@@ -26,6 +26,7 @@ use crate::{
     control::CONTROL_SOCKET,
     dataplane::{Mode, ThreadedNapi},
     store::StoreOptions,
+    zone::archive::JournalLimits,
 };
 
 /// A node's whole configuration, valid in itself: what it refers to (files, interfaces) may still
@@ -154,6 +155,8 @@ pub struct Zone {
     pub notify_key: Option<String>,
     /// Who may transfer it.
     pub transfer_to: Vec<Peers>,
+    /// How much of its past changes is kept for them.
+    pub journal: JournalLimits,
 }
 
 /// Where a zone's data come from.

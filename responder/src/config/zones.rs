@@ -14,6 +14,7 @@ use super::{
     read::{parse_address, resolve},
     table::{At, Table},
 };
+use crate::zone::archive::JournalLimits;
 
 /// The keys by name. One that is at fault elsewhere is there without its content, so that zones
 /// which name it are not accused too.
@@ -87,6 +88,11 @@ fn read_zone(
         .filter_map(|peers| read_peers(peers, keys))
         .collect();
     let notify_key = known_key(&table, "notify-key", keys);
+    let default = JournalLimits::default();
+    let journal = JournalLimits {
+        octets: table.integer("journal-octets", 0..=1 << 40).unwrap_or(default.octets),
+        entries: table.integer("journal-entries", 0..=1_000_000).unwrap_or(default.entries),
+    };
     for key in ["notify-from", "notify-key"] {
         if table.has("file") && table.has(key) {
             let message =
@@ -128,6 +134,7 @@ fn read_zone(
         notify_from: notify_from.into_iter().map(|(prefix, _)| prefix).collect(),
         notify_key,
         transfer_to,
+        journal,
     })
 }
 

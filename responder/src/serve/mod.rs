@@ -125,6 +125,8 @@ impl Daemon {
     /// Takes over the zones and keys of a configuration.
     fn configure(&self, config: &Config) {
         self.zones.configure(config.zones.clone());
+        // Before their primaries are asked: these need not give again what is on disk.
+        self.zones.restore();
         self.transfers.configure(config);
     }
 

@@ -3,10 +3,11 @@
 //! Loading is slow and blocks: it happens one zone at a time, off the threads that answer. A zone
 //! that cannot be loaded harms no other, and what was served under its name goes on being served.
 
+mod home;
+
 use std::{
     collections::BTreeMap,
     fs, io,
-    net::SocketAddr,
     os::unix::fs::MetadataExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -21,8 +22,11 @@ use crate::{
     config::{Zone, ZoneSource, canonical_name},
     control::{LastCommit, Reloaded, ZoneState, ZoneStatus},
     store::Store,
-    transfer::{Home, Library, Volume},
-    zone::{self, Arrivals, Kept, Loaded, Progress, Shelf, archive::Archive},
+    transfer::{Library, Volume},
+    zone::{
+        self, Kept, Loaded, Progress, Purpose, Shelf,
+        archive::{Archive, JournalLimits},
+    },
 };
 
 /// The zones of the configuration, over one store.
@@ -98,9 +102,9 @@ impl Zones {
             entries.insert(name, entry);
         }
         for entry in entries.values_mut() {
-            let given = !entry.zone.transfer_to.is_empty();
-            entry.kept.set_always(given);
-            if given && entry.shelf.archive().is_none() {
+            let purpose = purpose_of(&entry.zone);
+            entry.kept.set_purpose(purpose, journal_of(&entry.zone));
+            if purpose == Purpose::Transfers && entry.shelf.archive().is_none() {
                 // A small zone that nobody was given so far has nothing to give.
                 entry.fingerprint = None;
             }
@@ -213,48 +217,6 @@ impl Zones {
     }
 }
 
-impl Home for Zones {
-    fn serve(
-        &self,
-        zone: &str,
-        primaries: &[SocketAddr],
-        arrivals: Arrivals,
-    ) -> Result<Loaded, String> {
-        let _alone = lock(&self.loading);
-        // The configuration may have changed while the transfer went on.
-        let comes_from = |entry: &Entry| match &entry.zone.source {
-            ZoneSource::Primaries(now) => now.iter().map(|one| &one.address).eq(primaries),
-            ZoneSource::File(_) => false,
-        };
-        if !lock(&self.entries).get(zone).is_some_and(comes_from) {
-            return Err("the zone is no longer configured with these primaries".to_owned());
-        }
-        let started = Instant::now();
-        // A fault in the compiler is this zone's misfortune, not the daemon's.
-        let mut kept = self.lend(zone);
-        let result = catch_unwind(AssertUnwindSafe(|| arrivals.serve(&self.store, &mut kept)))
-            .unwrap_or_else(|_| Err("the zone compiler failed: please report this".to_owned()));
-        if result.is_ok() {
-            // Even the same contents are fresh again.
-            self.store.set_expired(&zone::name::from_text_lower(zone)?, false);
-        }
-        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if let Some(entry) = lock(&self.entries).get_mut(zone) {
-            entry.kept = kept;
-            entry.status.note(result.clone(), milliseconds);
-        }
-        result
-    }
-
-    fn set_expired(&self, zone: &str, expired: bool) -> Result<(), String> {
-        let _alone = lock(&self.loading);
-        let apex = zone::name::from_text_lower(zone)?;
-        // One that is not served is answered with REFUSED anyhow.
-        self.store.set_expired(&apex, expired);
-        Ok(())
-    }
-}
-
 impl Library for Zones {
     fn volume(&self, zone: &str) -> Option<Volume> {
         let shelf = lock(&self.entries).get(zone)?.shelf.clone();
@@ -325,6 +287,20 @@ fn log_load(name: &str, result: &Result<Loaded, String>, milliseconds: u64) {
         }
         Err(message) => error!(zone = name, "zone refused: {message}"),
     }
+}
+
+/// What a zone's contents are kept for.
+fn purpose_of(zone: &Zone) -> Purpose {
+    match zone.source {
+        ZoneSource::Primaries(_) => Purpose::Restart,
+        ZoneSource::File(_) if zone.transfer_to.is_empty() => Purpose::Changes,
+        ZoneSource::File(_) => Purpose::Transfers,
+    }
+}
+
+/// How much of its changes is kept: nothing where nobody may ask for them.
+fn journal_of(zone: &Zone) -> JournalLimits {
+    if zone.transfer_to.is_empty() { JournalLimits::NOTHING } else { zone.journal }
 }
 
 fn new_status(zone: &Zone) -> ZoneStatus {

@@ -6,14 +6,15 @@ use tokio::time::Instant;
 
 use super::{
     Cause, Failure,
-    connection::{Bounds, Connection},
+    connection::Connection,
     exchange::{self, Exchange, Heard, Question},
+    gather::{Content, Gather},
     incoming::{Incoming, Kind, Progress},
     secondaries::Limits,
     timers::Timers,
     tsig::Key,
 };
-use crate::zone::{Arrivals, difference::Part, serial::is_newer};
+use crate::zone::serial::is_newer;
 
 /// A primary to ask.
 #[derive(Clone)]
@@ -24,6 +25,17 @@ pub struct Primary {
     pub key: Option<Result<Arc<Key>, String>>,
 }
 
+/// What is wanted of a primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// What is newer than this serial: the differences, if they can be had.
+    Newer(u32),
+    /// What is newer than this serial, as a whole.
+    NewerWhole(u32),
+    /// The whole zone, whatever its serial.
+    Whole,
+}
+
 /// What a primary had to say.
 pub enum Outcome {
     /// Our serial is the newest that it has.
@@ -32,10 +44,12 @@ pub enum Outcome {
     Transferred(Box<Transferred>),
 }
 
-/// A transferred zone, complete and not yet compiled.
+/// A transfer, complete and not yet compiled.
 pub struct Transferred {
-    /// Its records.
-    pub arrivals: Arrivals,
+    /// What it brought.
+    pub content: Content,
+    /// How it came.
+    pub form: Form,
     /// Its serial.
     pub serial: u32,
     /// Its timers.
@@ -50,77 +64,145 @@ pub struct Transferred {
     pub time: Duration,
 }
 
-/// Asks a primary for a newer version than `ours`, or for whatever it has.
+/// How a transfer came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// The zone, as it was asked for.
+    Axfr,
+    /// The differences.
+    Ixfr,
+    /// The zone, though the differences were asked for (RFC 1995, section 4).
+    Whole,
+    /// The zone, since the differences could not be had, for this reason.
+    Instead(Failure),
+}
+
+impl Form {
+    /// What to call it in logs and counters.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Axfr => "axfr",
+            Self::Ixfr => "ixfr",
+            Self::Whole => "axfr-for-ixfr",
+            Self::Instead(_) => "axfr-after-ixfr",
+        }
+    }
+}
+
+/// Asks a primary for what is wanted.
 ///
 /// # Errors
 /// The primary, or what it sends, is of no use.
 pub async fn attempt(
     primary: &Primary,
     apex: &[u8],
-    ours: Option<u32>,
+    want: Want,
     limits: &Limits,
 ) -> Result<Outcome, Failure> {
-    let started = Instant::now();
-    let key = match &primary.key {
-        None => None,
-        Some(Ok(key)) => Some(key),
-        Some(Err(message)) => return Err(Failure::new(Cause::Local, message.clone())),
-    };
-    let source = limits.source_for(primary.address.ip())?;
-    let bounds: Bounds = limits.bounds();
-    let mut connection = Connection::open(primary.address, source, bounds).await?;
-    let heard = exchange::soa(&mut connection, apex, key).await?;
-    match ours {
-        Some(ours) if ours == heard.serial => return Ok(Outcome::Current(heard)),
-        Some(ours) if !is_newer(heard.serial, ours) => {
+    let asking = Asking { started: Instant::now(), primary, apex, limits };
+    let mut connection = asking.connect().await?;
+    let heard = exchange::soa(&mut connection, apex, asking.key()?).await?;
+    match want {
+        Want::Newer(ours) | Want::NewerWhole(ours) if ours == heard.serial => {
+            return Ok(Outcome::Current(heard));
+        }
+        Want::Newer(ours) | Want::NewerWhole(ours) if !is_newer(heard.serial, ours) => {
             let message = format!("its serial {} is older than ours, {ours}", heard.serial);
             return Err(Failure::new(Cause::Older, message));
         }
         _ => {}
     }
-    let mut arrivals = Arrivals::new(apex);
-    let mut messages = 0;
-    let mut incoming = Incoming::new(apex, Question::Axfr);
-    let mut exchange = Exchange::ask(&mut connection, apex, Question::Axfr, key).await?;
-    let mut message = Vec::new();
-    loop {
-        exchange.next(&mut message).await?;
-        messages += 1;
-        let mut sink = |part: Part<'_>| match part {
-            Part::Present(record) => {
-                arrivals.add(record).map_err(|error| Failure::new(Cause::Zone, error))
+    let Want::Newer(ours) = want else {
+        return asking.transfer(connection, Question::Axfr, heard, Form::Axfr).await;
+    };
+    let failure = match asking.transfer(connection, Question::Ixfr(ours), heard, Form::Ixfr).await {
+        Err(failure) if is_about_differences(failure.cause) => failure,
+        outcome => return outcome,
+    };
+    // What is left of the first connection may be in the middle of something.
+    let connection = asking.connect().await?;
+    asking.transfer(connection, Question::Axfr, heard, Form::Instead(failure)).await
+}
+
+/// Whether the whole zone may be had where its differences failed like this.
+fn is_about_differences(cause: Cause) -> bool {
+    matches!(cause, Cause::Refused | Cause::Malformed | Cause::Closed | Cause::Older)
+}
+
+/// One attempt.
+struct Asking<'a> {
+    started: Instant,
+    primary: &'a Primary,
+    apex: &'a [u8],
+    limits: &'a Limits,
+}
+
+impl Asking<'_> {
+    fn key(&self) -> Result<Option<&Arc<Key>>, Failure> {
+        match &self.primary.key {
+            None => Ok(None),
+            Some(Ok(key)) => Ok(Some(key)),
+            Some(Err(message)) => Err(Failure::new(Cause::Local, message.clone())),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Failure> {
+        self.key()?;
+        let source = self.limits.source_for(self.primary.address.ip())?;
+        Connection::open(self.primary.address, source, self.limits.bounds()).await
+    }
+
+    /// Asks for zone or differences and takes all of them.
+    async fn transfer(
+        &self,
+        mut connection: Connection,
+        question: Question,
+        heard: Heard,
+        form: Form,
+    ) -> Result<Outcome, Failure> {
+        let apex = self.apex;
+        let mut gather = Gather::new(apex, self.limits.bounds().octets);
+        let mut messages = 0;
+        let mut incoming = Incoming::new(apex, question);
+        let mut exchange = Exchange::ask(&mut connection, apex, question, self.key()?).await?;
+        let mut message = Vec::new();
+        let kind = loop {
+            exchange.next(&mut message).await?;
+            messages += 1;
+            match incoming.message(&message, &mut |part| gather.take(part))? {
+                Progress::More => {}
+                Progress::Done(kind) => break kind,
             }
-            Part::Gone(_) => Err(Failure::malformed("changes instead of the zone")),
         };
-        let progress = incoming.message(&message, &mut sink)?;
-        if arrivals.octets() > bounds.octets {
+        exchange.finish()?;
+        let octets = exchange.received();
+        let form = match (kind, form) {
+            (Kind::Whole, Form::Ixfr) => Form::Whole,
+            (Kind::Whole, form) => form,
+            (Kind::Changes, _) => Form::Ixfr,
+            (Kind::Current, _) => {
+                let message = "it announced a newer serial, and then has no differences for it";
+                return Err(Failure::new(Cause::Older, message));
+            }
+        };
+        // Between the two questions the primary may have gone on, but not back.
+        let serial = incoming.serial().unwrap_or(heard.serial);
+        if is_newer(heard.serial, serial) {
             let message =
-                format!("the zone is larger than limits.transfer-octets = {}", bounds.octets);
-            return Err(Failure::new(Cause::Limit, message));
+                format!("it announced serial {} and then transferred {serial}", heard.serial);
+            return Err(Failure::new(Cause::Older, message));
         }
-        match progress {
-            Progress::More => {}
-            Progress::Done(Kind::Whole) => break,
-            Progress::Done(_) => return Err(Failure::malformed("changes instead of the zone")),
-        }
+        let timers = Timers::of_soa(incoming.soa(), self.limits.timers())
+            .ok_or_else(|| Failure::malformed("its SOA record cannot be read"))?;
+        Ok(Outcome::Transferred(Box::new(Transferred {
+            content: gather.finish(),
+            form,
+            serial,
+            timers,
+            expire: heard.expire,
+            octets,
+            messages,
+            time: self.started.elapsed(),
+        })))
     }
-    exchange.finish()?;
-    let octets = exchange.received();
-    // Between the two questions the primary may have gone on, but not back.
-    let serial = incoming.serial().unwrap_or(heard.serial);
-    if is_newer(heard.serial, serial) {
-        let message = format!("it announced serial {} and then transferred {serial}", heard.serial);
-        return Err(Failure::new(Cause::Older, message));
-    }
-    let timers = Timers::of_soa(incoming.soa(), limits.timers())
-        .ok_or_else(|| Failure::malformed("its SOA record cannot be read"))?;
-    Ok(Outcome::Transferred(Box::new(Transferred {
-        arrivals,
-        serial,
-        timers,
-        expire: heard.expire,
-        octets,
-        messages,
-        time: started.elapsed(),
-    })))
 }

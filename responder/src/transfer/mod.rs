@@ -1,17 +1,21 @@
 //! The second journey's two ends: zones that come from primaries, and zones that are given to others.
 //!
 //! A NOTIFY, a timer or an operator asks for a refresh; the primaries are asked in turn for their SOA
-//! over TCP; where one has a newer serial, the zone is transferred over the same connection, verified,
-//! compiled and served. Whatever goes wrong, what was served before goes on being served.
+//! over TCP; where one has a newer serial, what changed since ours is transferred over the same
+//! connection (IXFR), or the whole zone (AXFR), verified, committed and served. Whatever goes wrong, what
+//! was served before goes on being served. What is served is on disk: a restart needs no primary.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`secondaries`] | all zones with primaries: which there are, what they may use together |
-//! | [`secondary`] | the life of one: its timers, its requests, its primaries in turn, its expiry |
+//! | [`secondary`] | the life of one: its timers, its requests, its expiry |
+//! | [`turn`] | one turn of it: a primary that satisfies is found, and what it gives is served |
 //! | [`attempt`] | one attempt with one primary |
 //! | [`notify`] | NOTIFY (RFC 1996): who may say that there is something new |
 //! | [`connection`] | a TCP connection to a primary: from our source address, within its limits |
 //! | [`exchange`] | a question and its answers, signed and checked; SOA, AXFR, IXFR, EDNS EXPIRE |
+//! | [`gather`] | what a transfer brings, until it is complete |
+//! | [`home`] | what transfers need of the place where zones are served |
 //! | [`incoming`] | the records of a transfer: which kind it is, what belongs, where it ends |
 //! | [`tsig`] | TSIG: keys and signatures |
 //! | [`timers`] | when a zone is looked after next |
@@ -34,6 +38,8 @@ pub mod counts;
 pub mod distributor;
 pub mod exchange;
 pub mod failure;
+mod gather;
+mod home;
 pub mod incoming;
 pub mod keyring;
 pub mod notify;
@@ -43,12 +49,14 @@ pub mod secondaries;
 pub mod secondary;
 pub mod timers;
 pub mod tsig;
+mod turn;
 
 pub use self::{
     distributor::{Client, Distributor, Library, Volume},
     failure::{Cause, Failure},
+    home::{Home, Standing},
     keyring::Keyring,
-    secondaries::{Home, Secondaries},
+    secondaries::Secondaries,
     secondary::{Look, Refreshed},
 };
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,34 +14,13 @@ use tokio::{
 };
 
 use super::{
-    Cause, Failure, Keyring, attempt::Primary, connection::Bounds, counts::Counts,
+    Cause, Failure, Home, Keyring, attempt::Primary, connection::Bounds, counts::Counts,
     secondary::Secondary, tsig::Key,
 };
 use crate::{
     config::{self, Config, Transfer, Zone, ZoneSource},
-    zone::{Arrivals, Loaded, name},
+    zone::name,
 };
-
-/// Where transferred zones are served. Its methods may block.
-pub trait Home: Send + Sync {
-    /// Serves what came from these primaries as the zone's new version, not expired.
-    ///
-    /// # Errors
-    /// It cannot be served, or the zone no longer comes from these primaries: one line. What was served
-    /// goes on being served.
-    fn serve(
-        &self,
-        zone: &str,
-        primaries: &[SocketAddr],
-        arrivals: Arrivals,
-    ) -> Result<Loaded, String>;
-
-    /// Has the served zone answered with SERVFAIL, or from its data again.
-    ///
-    /// # Errors
-    /// There is no memory for that: one line.
-    fn set_expired(&self, zone: &str, expired: bool) -> Result<(), String>;
-}
 
 /// The zones that come from primaries.
 pub struct Secondaries {

@@ -16,15 +16,17 @@ use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep_until},
 };
-use tracing::{debug, error, info, warn};
+use tracing::error;
 
 use super::{
-    Cause, Failure,
-    attempt::{Outcome, Primary, Transferred, attempt},
+    attempt::Primary,
     secondaries::Shared,
-    timers::{Timers, first_retry, spread},
+    timers::{Timers, spread},
 };
-use crate::{control::SecondaryStatus, zone::serial::is_newer};
+use crate::{
+    control::SecondaryStatus,
+    zone::serial::{is_newer, serial_of},
+};
 
 /// Turns that NOTIFY brings about begin no sooner than this after one that found nothing.
 const NOTIFY_PAUSE: Duration = Duration::from_secs(1);
@@ -57,26 +59,26 @@ pub struct Secondary {
     pub apex: Vec<u8>,
     /// Its primaries, in the order of the configuration.
     pub primaries: Vec<Primary>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     state: Mutex<State>,
     wake: Notify,
 }
 
-struct State {
+pub(super) struct State {
     /// What is served: its serial and timers.
-    version: Option<(u32, Timers)>,
+    pub version: Option<(u32, Timers)>,
     /// When a primary last confirmed it.
-    confirmed: Option<Instant>,
+    pub confirmed: Option<Instant>,
     /// The next turn.
-    next: Instant,
+    pub next: Instant,
     /// When the data stop being good.
-    expiry: Option<Instant>,
-    expired: bool,
+    pub expiry: Option<Instant>,
+    pub expired: bool,
     /// Turns in a row without success.
-    failures: u32,
-    last_error: Option<String>,
+    pub failures: u32,
+    pub last_error: Option<String>,
     /// The primary that last confirmed or gave the zone.
-    primary: Option<SocketAddr>,
+    pub primary: Option<SocketAddr>,
     requests: Requests,
 }
 
@@ -96,19 +98,26 @@ impl Requests {
 }
 
 impl Secondary {
-    /// A zone without data; [`Secondary::live`] brings it to life.
+    /// A zone with what is on disk; [`Secondary::live`] brings it to life.
     pub(super) fn new(
         name: String,
         apex: Vec<u8>,
         primaries: Vec<Primary>,
         shared: Arc<Shared>,
     ) -> Self {
+        let now = Instant::now();
+        // What is on disk is served already; the primaries are asked at once all the same.
+        let standing = shared.home.standing(&name).and_then(|standing| {
+            let timers = Timers::of_soa(&standing.soa, shared.limits.timers())?;
+            Some((serial_of(&standing.soa)?, timers, standing.life))
+        });
+        let life = standing.map(|(_, _, life)| life);
         let state = State {
-            version: None,
-            confirmed: None,
-            next: Instant::now(),
-            expiry: None,
-            expired: false,
+            version: standing.map(|(serial, timers, _)| (serial, timers)),
+            confirmed: life.and_then(|life| now.checked_sub(life.age())),
+            next: now,
+            expiry: life.map(|life| now + life.rest()),
+            expired: life.is_some_and(|life| life.rest().is_zero()),
             failures: 0,
             last_error: None,
             primary: None,
@@ -226,130 +235,6 @@ impl Secondary {
         }
     }
 
-    /// Asks the primaries, first the one that notified us, until one satisfies. True where there is a
-    /// new version.
-    async fn turn(&self, retransfer: bool, notified: Option<IpAddr>) -> bool {
-        let ours = self.state().version.map(|(serial, _)| serial);
-        let wanted = if retransfer { None } else { ours };
-        let mut primaries: Vec<&Primary> = self.primaries.iter().collect();
-        primaries.sort_by_key(|primary| Some(primary.address.ip()) != notified);
-        let mut faults = Vec::new();
-        for primary in primaries {
-            let address = primary.address;
-            let result = {
-                let _place = self.shared.limits.place(address.ip()).await;
-                attempt(primary, &self.apex, wanted, &self.shared.limits).await
-            };
-            let result = match result {
-                Ok(Outcome::Current(heard)) => {
-                    self.shared.counts.add("current");
-                    debug!(zone = self.name, primary = %address, serial = heard.serial, "current");
-                    self.confirm(address, heard.expire).await;
-                    return false;
-                }
-                Ok(Outcome::Transferred(transferred)) => {
-                    self.commit(address, ours, *transferred).await
-                }
-                Err(failure) => Err(failure),
-            };
-            match result {
-                Ok(()) => return true,
-                Err(failure) => {
-                    let cause = failure.cause.label();
-                    self.shared.counts.add(&format!("failed-{cause}"));
-                    warn!(
-                        zone = self.name,
-                        primary = %address,
-                        serial = ours,
-                        cause,
-                        "no transfer: {failure}"
-                    );
-                    faults.push(format!("{address}: {failure}"));
-                }
-            }
-        }
-        self.fail(faults.join("; "));
-        false
-    }
-
-    /// A primary has the version that we have.
-    async fn confirm(&self, primary: SocketAddr, expire: Option<u32>) {
-        let was_expired = {
-            let mut state = self.state();
-            let now = Instant::now();
-            let Some((_, timers)) = state.version else { return };
-            // A primary that is a secondary itself knows how long its data are good. Ours may be good
-            // for longer: somebody confirmed that (RFC 7314, section 4).
-            let offered = expire.map_or(timers.expire, |seconds| {
-                timers.expire.min(Duration::from_secs(u64::from(seconds)))
-            });
-            let expiry = now + offered;
-            state.expiry = Some(state.expiry.map_or(expiry, |before| before.max(expiry)));
-            let fresh = state.expiry.is_some_and(|expiry| expiry > now);
-            let was_expired = fresh && std::mem::replace(&mut state.expired, !fresh);
-            state.succeed(primary, timers, now);
-            was_expired
-        };
-        if was_expired {
-            self.set_expired(false).await;
-            info!(zone = self.name, %primary, "the zone is fresh again: it is answered for");
-        }
-    }
-
-    /// Compiles and serves what a primary gave.
-    async fn commit(
-        &self,
-        primary: SocketAddr,
-        from: Option<u32>,
-        transferred: Transferred,
-    ) -> Result<(), Failure> {
-        let Transferred { arrivals, serial, timers, expire, octets, messages, time } = transferred;
-        let (home, name) = (Arc::clone(&self.shared.home), self.name.clone());
-        let peers: Vec<SocketAddr> = self.primaries.iter().map(|one| one.address).collect();
-        let started = Instant::now();
-        let served = tokio::task::spawn_blocking(move || home.serve(&name, &peers, arrivals)).await;
-        let loaded = served
-            .map_err(|error| Failure::new(Cause::Local, format!("the compiler failed: {error}")))?
-            .map_err(|message| Failure::new(Cause::Zone, message))?;
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        self.shared.counts.add("axfr");
-        info!(
-            zone = self.name,
-            %primary,
-            kind = "AXFR",
-            from,
-            serial,
-            records = loaded.records,
-            octets,
-            messages,
-            milliseconds = milliseconds(time),
-            compiled_milliseconds = milliseconds(started.elapsed()),
-            "zone transferred"
-        );
-        let mut state = self.state();
-        let now = Instant::now();
-        let good = expire.map_or(timers.expire, |seconds| {
-            timers.expire.min(Duration::from_secs(u64::from(seconds)))
-        });
-        state.version = Some((serial, timers));
-        state.expiry = Some(now + good);
-        // A new version is published unexpired.
-        state.expired = false;
-        state.succeed(primary, timers, now);
-        Ok(())
-    }
-
-    fn fail(&self, message: String) {
-        let mut state = self.state();
-        state.failures = state.failures.saturating_add(1);
-        state.last_error = Some(message);
-        let retry = match state.version {
-            Some((_, timers)) => timers.retry,
-            None => first_retry(state.failures, &self.shared.limits.timers().retry),
-        };
-        state.next = Instant::now() + spread(retry);
-    }
-
     /// When the data stop being good, if they are good and ever stop.
     fn expiry(&self) -> Instant {
         let state = self.state();
@@ -378,7 +263,7 @@ impl Secondary {
         self.set_expired(true).await;
     }
 
-    async fn set_expired(&self, expired: bool) {
+    pub(super) async fn set_expired(&self, expired: bool) {
         let (home, name) = (Arc::clone(&self.shared.home), self.name.clone());
         let marked = tokio::task::spawn_blocking(move || home.set_expired(&name, expired)).await;
         if let Ok(Err(message)) = marked {
@@ -386,13 +271,13 @@ impl Secondary {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn succeed(&mut self, primary: SocketAddr, timers: Timers, now: Instant) {
+    pub fn succeed(&mut self, primary: SocketAddr, timers: Timers, now: Instant) {
         self.confirmed = Some(now);
         self.primary = Some(primary);
         self.failures = 0;

@@ -1,7 +1,10 @@
 //! Records that come from elsewhere than a file, until there are all of them.
 
+use responder_common::wire::rtype;
+
 use super::{
     Kept, Loaded, Progress,
+    archive::{Archive, Error, Lookup as _},
     collect::{Collector, Rows},
     read::{Batch as _, RecordRef},
     serve,
@@ -42,6 +45,36 @@ impl Arrivals {
         if self.gathered == GATHER { self.gather() } else { Ok(()) }
     }
 
+    /// Everything that an archive holds.
+    ///
+    /// # Errors
+    /// What the archive says.
+    pub fn of_archive(archive: &Archive) -> Result<Self, Error> {
+        let view = archive.read()?;
+        let mut arrivals = Self::new(archive.apex());
+        for owner in view.all()? {
+            let owner = owner?;
+            for set in owner.rrsets() {
+                let record = |rtype, rdata| RecordRef {
+                    owner: owner.wire,
+                    rtype,
+                    ttl: set.ttl,
+                    rdata,
+                    file: 0,
+                    line: 0,
+                };
+                // They were in an archive: no RRset is too large.
+                for rdata in set.rdata {
+                    arrivals.add(record(set.rtype, rdata)).map_err(|_| Error::Order)?;
+                }
+                for rdata in set.signatures {
+                    arrivals.add(record(rtype::RRSIG, rdata)).map_err(|_| Error::Order)?;
+                }
+            }
+        }
+        Ok(arrivals)
+    }
+
     /// Octets of owners and data taken so far, uncompressed.
     pub fn octets(&self) -> u64 {
         self.octets
@@ -55,6 +88,18 @@ impl Arrivals {
     pub fn serve(mut self, store: &Store, kept: &mut Kept) -> Result<Loaded, String> {
         self.gather()?;
         serve(store, &self.apex, self.collector, self.records, &Progress::default(), kept)
+    }
+
+    /// Everything in canonical order.
+    pub(super) fn collect(mut self) -> Result<Collector, String> {
+        self.gather()?;
+        self.collector.sort(&Progress::default())?;
+        Ok(self.collector)
+    }
+
+    /// How many records came.
+    pub fn records(&self) -> u64 {
+        self.records
     }
 
     fn gather(&mut self) -> Result<(), String> {

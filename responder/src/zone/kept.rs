@@ -1,35 +1,74 @@
-//! What a zone keeps from one load to the next, so that a change costs what has changed.
+//! What a zone keeps from one version to the next: its contents on disk, so that a change costs what has
+//! changed, a restart needs no primary, and others can have the zone and its changes.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`apply`] | differences from elsewhere, applied to the archive |
+//! | [`commit`] | a change, from the archive to the store and back |
+//! | [`tell`] | what differs between two forms of an owner, for the journal |
+
+mod apply;
+mod commit;
+mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::BTreeSet,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
+use self::commit::{Trouble, Work};
 use super::{
-    archive::{Archive, Error, Hashed, Limits, OwnerChange, diff},
-    change::{self, Archived, Changed, Refused},
+    archive::{Archive, Error, JournalLimits, Limits, Lookup as _},
+    change::Refused,
     collect::{Owner, sort_key},
+    difference::Difference,
+    life::Life,
 };
 use crate::store::Store;
 
 /// Zones with fewer owners are compiled anew: that is faster than to look up what has changed.
 const WORTHWHILE: u64 = 4096;
 
+/// So many owners may differ in any zone before it is compiled as a whole; in a large one, an eighth.
+const FEW: u64 = 1024;
+
+/// With more hashes than this, a changed content is written anew rather than edited.
+const MANY_LOOKUPS: usize = 100_000;
+
+/// The stamp of a zone's [`Life`].
+const LIFE: &str = "life";
+
 /// What a zone keeps. Nothing, at first.
 #[derive(Default)]
 pub struct Kept {
     /// Where its archive may stand; none where nothing is to be kept.
     folder: Option<PathBuf>,
-    /// Whether it has an archive however small it is: for those who transfer it.
-    always: bool,
+    purpose: Purpose,
+    /// How much its journal holds.
+    journal: JournalLimits,
     shelf: Shelf,
     /// Whether the archive holds what is served, so that a change can be told from it.
     agrees: bool,
     names: u64,
+    /// For how long the next version is good, where it comes by transfer.
+    life: Option<Life>,
+}
+
+/// What a zone keeps its contents for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Cheap changes: only a large zone is kept.
+    #[default]
+    Changes,
+    /// Those who transfer it: it is kept however small it is.
+    Transfers,
+    /// The next start: no version is served that is not on disk.
+    Restart,
 }
 
 /// Where a zone's archive is found by those who read it while the zone is loaded anew.
@@ -37,15 +76,38 @@ pub struct Kept {
 pub struct Shelf(Arc<RwLock<Option<Arc<Archive>>>>);
 
 impl Shelf {
-    /// The archive, if there is one. Its contents may be those of the version before for a moment.
+    /// The archive, if there is one. Its contents may be those of the version before or, for a moment, of
+    /// the next one.
     pub fn archive(&self) -> Option<Arc<Archive>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that the contents are good for longer.
+    ///
+    /// # Errors
+    /// What the archive says.
+    pub fn confirm(&self, life: &Life) -> Result<(), Error> {
+        let Some(archive) = self.archive() else { return Ok(()) };
+        let mut writer = archive.writer()?;
+        let mut edit = writer.begin()?;
+        edit.put_stamp(LIFE, &life.octets())?;
+        edit.commit(false)
+    }
+
+    /// For how long the contents are good, and the data of their SOA; none where that is not known.
+    pub fn life(&self) -> Option<(Life, Vec<u8>)> {
+        let view = self.archive()?.read().ok()?;
+        let life = Life::of(view.stamp(LIFE).ok()??)?;
+        Some((life, view.soa().ok()??.to_vec()))
     }
 
     fn put(&self, archive: Option<Arc<Archive>>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = archive;
     }
 }
+
+/// A hash that was looked up in the chain of NSEC3, and the sort key of the node that hangs on it.
+pub type Lookup = ([u8; 20], Vec<u8>);
 
 /// A change that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +116,8 @@ pub struct Committed {
     pub serial: u32,
     /// Names in the store.
     pub names: u64,
+    /// Records of the zone.
+    pub records: u64,
     /// Owners that differed.
     pub owners: u64,
     /// Names written anew: those, and what hangs on them.
@@ -62,16 +126,27 @@ pub struct Committed {
     pub took: Duration,
 }
 
+/// A zone that was compiled as a whole and is about to be published.
+pub struct Whole<'w, F> {
+    /// Lower-case wire form.
+    pub apex: &'w [u8],
+    /// Names in the store.
+    pub names: u64,
+    /// Gives the owners in canonical order.
+    pub owners: F,
+    /// What the nodes hang on.
+    pub lookups: &'w [Lookup],
+}
+
 impl Kept {
     /// A zone that may keep its contents in a folder.
     pub fn within(folder: PathBuf) -> Self {
         Self { folder: Some(folder), ..Self::default() }
     }
 
-    /// Has the zone keep its contents however small it is, or only where that makes changes cheaper.
-    /// It holds from the next load on.
-    pub fn set_always(&mut self, always: bool) {
-        self.always = always;
+    /// What the contents are kept for, and how much the journal holds. It holds from the next load on.
+    pub fn set_purpose(&mut self, purpose: Purpose, journal: JournalLimits) {
+        (self.purpose, self.journal) = (purpose, journal);
     }
 
     /// Where its archive is found.
@@ -99,41 +174,97 @@ impl Kept {
         store: &Store,
         owners: impl Iterator<Item = Owner<'a>>,
     ) -> Result<Option<Committed>, String> {
-        let archive = self.shelf.archive().filter(|_| std::mem::take(&mut self.agrees));
-        let Some(archive) = archive else { return Ok(None) };
-        let apex = archive.apex().to_owned();
-        // Where too much was given back, a compilation is also a cleaning.
+        let most = self.most();
         let crumbled = |usage: crate::store::Usage| usage.dead > usage.live / 2 + (1 << 20);
-        if store.usage(&apex).is_none_or(crumbled) {
+        let Some(archive) = self.take() else { return Ok(None) };
+        // Where too much was given back, a compilation is also a cleaning.
+        if store.usage(archive.apex()).is_none_or(crumbled) {
             return Ok(None);
         }
-        let outcome = commit(&archive, store, &apex, owners, self.names / 8);
-        match outcome {
-            Ok(Some((owners, took, changed))) => {
-                self.names = self.names + changed.added - changed.removed;
-                self.agrees = true;
-                Ok(Some(Committed {
-                    serial: changed.serial,
-                    names: self.names,
-                    owners,
-                    written: changed.written,
-                    took,
-                }))
-            }
+        let work =
+            Work { archive: &archive, store, journal: self.journal, life: self.life.as_ref() };
+        match work.follow(owners, most) {
+            Ok(Some(done)) => Ok(Some(self.committed(done))),
             Ok(None) => Ok(None),
             Err(Trouble::Refused(Refused::Zone(message))) => {
                 self.agrees = true;
                 Err(message)
             }
             Err(trouble) => {
-                debug!("no commit, the zone is compiled as a whole: {trouble:?}");
+                debug!("no commit, the zone is compiled as a whole: {trouble}");
                 Ok(None)
             }
         }
     }
 
-    /// Notes what a node depends on, for [`Kept::keep`].
-    pub fn note(&self, name: &[u8], hashes: &[Vec<u8>], to: &mut Vec<([u8; 20], Vec<u8>)>) {
+    /// Serves what differences make of the contents.
+    ///
+    /// # Errors
+    /// They cannot be applied: what was served goes on being served, and the zone is to come as a whole.
+    pub fn apply(
+        &mut self,
+        store: &Store,
+        differences: &[Difference],
+    ) -> Result<Committed, String> {
+        let archive =
+            self.take().ok_or("the contents are not on disk: changes cannot be applied")?;
+        let work =
+            Work { archive: &archive, store, journal: self.journal, life: self.life.as_ref() };
+        match work.apply(differences) {
+            Ok(done) => Ok(self.committed(done)),
+            Err(trouble) => {
+                // The archive is ahead of the store only if the store failed at the very end.
+                self.agrees = !matches!(trouble, Trouble::Refused(Refused::Store(_)));
+                Err(trouble.to_string())
+            }
+        }
+    }
+
+    /// The number of records that are kept.
+    pub fn records(&self) -> Option<u64> {
+        self.shelf.archive()?.read().ok()?.records().ok()
+    }
+
+    /// What is kept from an earlier start, if it is known for how long it is good. What cannot be opened is
+    /// set aside.
+    pub(super) fn found(&self, apex: &[u8]) -> Option<Arc<Archive>> {
+        let folder = self.folder.as_ref().filter(|folder| Archive::stands_in(folder))?;
+        let opened = || {
+            let archive = Archive::open(folder, apex, Limits::default())?;
+            let view = archive.read()?;
+            let whole = view.serial()?.is_some() && view.stamp(LIFE)?.is_some();
+            drop(view);
+            Ok::<_, Error>(whole.then(|| Arc::new(archive)))
+        };
+        opened().unwrap_or_else(|error| {
+            self.set_aside(&error);
+            None
+        })
+    }
+
+    /// Moves an archive that is damaged out of the way, for whoever wants to look at it.
+    pub(super) fn set_aside(&self, error: &Error) {
+        let Some(folder) = &self.folder else { return };
+        match Archive::set_aside(folder) {
+            Ok(to) => error!("{error}; it is set aside as {}", to.display()),
+            Err(second) => error!("{error}; it cannot be set aside: {second}"),
+        }
+    }
+
+    /// Goes on from an archive whose contents are served.
+    pub(super) fn adopt(&mut self, archive: Arc<Archive>, names: u64) {
+        self.names = names;
+        self.shelf.put(Some(archive));
+        self.agrees = true;
+    }
+
+    /// Notes with the next version for how long it is good.
+    pub fn set_life(&mut self, life: Life) {
+        self.life = Some(life);
+    }
+
+    /// Notes what a node depends on, for [`Kept::publish`].
+    pub fn note(&self, name: &[u8], hashes: &[Vec<u8>], to: &mut Vec<Lookup>) {
         if self.folder.is_none() {
             return;
         }
@@ -146,104 +277,85 @@ impl Kept {
         }
     }
 
-    /// Keeps contents that were compiled as a whole: the owners in canonical order, and the hashes that
-    /// were looked up for their nodes.
-    pub fn keep<'a>(
+    /// Publishes contents that were compiled as a whole and keeps them: the owners in canonical order, and
+    /// the hashes that were looked up for their nodes.
+    ///
+    /// # Errors
+    /// Those of `publish`; or the contents cannot be kept and must be, and an older version is served.
+    pub fn publish<'a, I: Iterator<Item = Owner<'a>>>(
         &mut self,
-        apex: &[u8],
-        names: u64,
-        owners: impl Iterator<Item = Owner<'a>>,
-        lookups: &[([u8; 20], Vec<u8>)],
-    ) {
+        store: &Store,
+        whole: Whole<'_, impl Fn() -> I>,
+        publish: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        let first = self.purpose == Purpose::Restart && store.usage(whole.apex).is_some();
+        if !first {
+            publish()?;
+            if let Err(error) = self.keep(whole) {
+                self.forget();
+                warn!(
+                    "the contents are not kept, the next change compiles the whole zone: {error}"
+                );
+            }
+            return Ok(());
+        }
+        let kept = self.keep(whole).map_err(|error| format!("it cannot be kept: {error}"));
+        kept.and_then(|()| publish()).inspect_err(|_| self.forget())
+    }
+
+    fn keep<'a, I: Iterator<Item = Owner<'a>>>(
+        &mut self,
+        whole: Whole<'_, impl Fn() -> I>,
+    ) -> Result<(), Error> {
         self.agrees = false;
-        self.names = names;
-        let wanted = |_: &&PathBuf| self.always || names >= WORTHWHILE;
+        self.names = whole.names;
+        let wanted = |_: &&PathBuf| self.purpose != Purpose::Changes || whole.names >= WORTHWHILE;
         let Some(folder) = self.folder.as_ref().filter(wanted) else {
-            return self.shelf.put(None);
+            self.shelf.put(None);
+            return Ok(());
         };
-        let open = || Archive::open(folder, apex, Limits::default()).map(Arc::new);
         // One that is open stays open: others may be reading it.
-        let archive = self.shelf.archive().map_or_else(open, Ok).or_else(|error| {
-            debug!("{error}: begun anew");
-            Archive::discard(folder)?;
-            open()
-        });
-        let kept = archive.and_then(|archive| {
-            let hashes = lookups.iter().map(|(hash, key)| Hashed { hash: *hash, tag: 0, key });
-            archive.replace(owners, hashes, &[])?;
-            Ok(archive)
-        });
-        match kept {
-            Ok(archive) => {
-                self.shelf.put(Some(archive));
-                self.agrees = true;
-            }
-            Err(error) => {
-                self.shelf.put(None);
-                warn!("the next change compiles the whole zone: {error}");
-            }
-        }
+        let archive = self.shelf.archive();
+        let archive = archive.map_or_else(|| open_or_begin(folder, whole.apex), Ok)?;
+        let most = if whole.lookups.len() > MANY_LOOKUPS { 0 } else { self.most() };
+        let Whole { owners, lookups, .. } = whole;
+        commit::keep(&archive, owners, lookups, self.life.as_ref(), most, self.journal)?;
+        self.shelf.put(Some(archive));
+        self.agrees = true;
+        Ok(())
+    }
+
+    /// How many owners may differ before a zone is compiled as a whole.
+    fn most(&self) -> u64 {
+        FEW.max(self.names / 8)
+    }
+
+    /// The archive, if it holds what is served; it counts as not doing so until a change is through.
+    fn take(&mut self) -> Option<Arc<Archive>> {
+        self.shelf.archive().filter(|_| std::mem::take(&mut self.agrees))
+    }
+
+    fn forget(&mut self) {
+        self.agrees = false;
+        self.shelf.put(None);
+    }
+
+    fn committed(&mut self, done: commit::Done) -> Committed {
+        let commit::Done { changed, owners, records, took } = done;
+        self.names = self.names + changed.added - changed.removed;
+        self.agrees = true;
+        let (serial, written, names) = (changed.serial, changed.written, self.names);
+        Committed { serial, names, records, owners, written, took }
     }
 }
 
-#[derive(Debug)]
-enum Trouble {
-    Archive(#[expect(dead_code, reason = "printed")] Error),
-    Refused(Refused),
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Self::Archive(error)
-    }
-}
-
-/// Brings archive and store to the new contents. None where more than `most` owners differ.
-fn commit<'a>(
-    archive: &Archive,
-    store: &Store,
-    apex: &[u8],
-    owners: impl Iterator<Item = Owner<'a>>,
-    most: u64,
-) -> Result<Option<(u64, Duration, Changed)>, Trouble> {
-    let mut writer = archive.writer()?;
-    let view = archive.read()?;
-    let mut edit = writer.begin()?;
-    let mut keys = BTreeSet::new();
-    for difference in diff(&view, owners)? {
-        match difference? {
-            OwnerChange::Put(owner) => {
-                edit.put(&owner)?;
-                keys.insert(owner.key.to_vec());
-            }
-            OwnerChange::Deleted(key) => {
-                edit.delete(key)?;
-                keys.insert(key.to_vec());
-            }
-        }
-        if keys.len() as u64 > most {
-            return Ok(None);
-        }
-    }
-    drop(view);
-    let started = Instant::now();
-    let changed =
-        change::commit(store, apex, &Archived::new(&edit), &keys).map_err(Trouble::Refused)?;
-    let took = started.elapsed();
-    // What is served is the new contents already; the archive follows.
-    change::file(&mut edit, &changed)?;
-    edit.commit(false)?;
-    Ok(Some((keys.len() as u64, took, changed)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_zone_that_keeps_nothing_is_compiled_as_a_whole() {
-        let options = crate::store::StoreOptions { udp_size: 1232, id: String::new() };
-        let store = Store::in_memory(&options).expect("memory");
-        assert_eq!(Kept::default().change(&store, std::iter::empty()), Ok(None));
-    }
+/// Opens what stands in a folder; begins anew where that is of no use.
+fn open_or_begin(folder: &Path, apex: &[u8]) -> Result<Arc<Archive>, Error> {
+    let open = || Archive::open(folder, apex, Limits::default());
+    let archive = open().or_else(|error| {
+        debug!("{error}: begun anew");
+        Archive::discard(folder)?;
+        open()
+    });
+    archive.map(Arc::new)
 }

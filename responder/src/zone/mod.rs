@@ -9,9 +9,11 @@ mod compile;
 pub mod difference;
 pub(crate) mod fragment;
 mod kept;
+mod life;
 pub mod name;
 mod progress;
 pub mod read;
+mod restore;
 pub mod serial;
 mod tree;
 
@@ -20,12 +22,15 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::compile::write_index;
 pub use self::{
     arrivals::Arrivals,
-    kept::{Committed, Kept, Shelf},
+    kept::{Committed, Kept, Purpose, Shelf},
+    life::Life,
     progress::{Phase, Progress, watched},
+    restore::restore,
 };
 use self::{
     collect::{Collector, Rows},
     compile::CompileError,
+    kept::Whole,
     read::Limits,
     tree::Tree,
 };
@@ -145,11 +150,14 @@ fn compile_whole(
     }
     let bytes = space.used();
     let (serial, names) = (compiled.snapshot.serial, compiled.names);
-    store
-        .publish(apex, tree.labels, names, compiled.snapshot, space)
-        .map_err(|error| error.to_string())?;
+    let labels = tree.labels;
     drop(tree);
-    kept.keep(apex, names, collector.owners(), &lookups);
+    let owners = || collector.owners();
+    let whole = Whole { apex, names, owners, lookups: &lookups };
+    kept.publish(store, whole, || {
+        let published = store.publish(apex, labels, names, compiled.snapshot, space);
+        published.map_err(|error| error.to_string())
+    })?;
     Ok(Loaded { serial, records: 0, names, bytes, dead: 0, warnings, committed: None })
 }
 

@@ -6,8 +6,10 @@
 mod harness;
 
 mod hostile;
+mod incremental;
 mod life;
 mod notify;
 mod peers;
 mod primaries;
+mod restart;
 mod script;

@@ -23,7 +23,7 @@ use crate::harness::{receive, send};
 type Wire = Name<Vec<u8>>;
 
 /// A record to say: owner, class, data.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Say {
     /// The zone's SOA with this serial.
     Soa(u32),
@@ -40,11 +40,24 @@ pub enum Say {
 pub struct Script {
     /// The serial of its answer to SOA.
     pub serial: u32,
-    /// The messages of its answer to AXFR.
+    /// The messages of its answer to AXFR, and to IXFR where nothing else is said.
     pub messages: Vec<Vec<Say>>,
+    /// Its answer to IXFR.
+    pub differences: Differences,
     pub end: End,
     /// The timers: refresh, retry, expire.
     pub timers: [u32; 3],
+}
+
+/// An answer to IXFR.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Differences {
+    /// As to AXFR.
+    Whole,
+    /// These messages.
+    Say(Vec<Vec<Say>>),
+    /// This response code, and nothing else.
+    Refuse(Rcode),
 }
 
 /// What follows the last message.
@@ -72,6 +85,7 @@ impl Script {
                 body,
                 vec![Say::A("www.tld.test.", [192, 0, 2, 2]), Say::Soa(serial)],
             ],
+            differences: Differences::Whole,
             end: End::Wait,
             timers: [3600, 3600, 86_400],
         }
@@ -121,7 +135,16 @@ fn play(mut stream: std::net::TcpStream, script: &Script, count: &AtomicU64) {
             send(&mut stream, &message(&question, &[Say::Soa(script.serial)], script));
             continue;
         }
-        for says in &script.messages {
+        let messages = match (&script.differences, question.sole_question().unwrap().qtype()) {
+            (Differences::Say(messages), Rtype::IXFR) => messages,
+            (Differences::Refuse(rcode), Rtype::IXFR) => {
+                let refusal = MessageBuilder::new_vec().start_answer(&question, *rcode).unwrap();
+                send(&mut stream, &refusal.finish());
+                continue;
+            }
+            _ => &script.messages,
+        };
+        for says in messages {
             send(&mut stream, &message(&question, says, script));
         }
         match script.end {
@@ -133,7 +156,7 @@ fn play(mut stream: std::net::TcpStream, script: &Script, count: &AtomicU64) {
                 return;
             }
             End::Repeat => {
-                let last = message(&question, script.messages.last().unwrap(), script);
+                let last = message(&question, messages.last().unwrap(), script);
                 let octets = [&(last.len() as u16).to_be_bytes()[..], &last].concat();
                 while stream.write_all(&octets).is_ok() {
                     count.fetch_add(octets.len() as u64, Relaxed);

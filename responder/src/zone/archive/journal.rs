@@ -32,6 +32,11 @@ pub struct JournalLimits {
     pub entries: u64,
 }
 
+impl JournalLimits {
+    /// No journal.
+    pub const NOTHING: Self = Self { octets: 0, entries: 0 };
+}
+
 impl Default for JournalLimits {
     /// 64 MiB hold the changes of some 500,000 delegations.
     fn default() -> Self {

@@ -134,9 +134,17 @@ pub trait Lookup: Inside {
     /// # Errors
     /// See [`Lookup`].
     fn serial(&self) -> Result<Option<u32>, Error> {
+        Ok(self.soa()?.and_then(serial_of))
+    }
+
+    /// The data of the apex's SOA; none while there is no SOA.
+    ///
+    /// # Errors
+    /// See [`Lookup`].
+    fn soa(&self) -> Result<Option<&[u8]>, Error> {
         let (_, generation) = self.inside();
         let soa = self.owner(&generation.apex)?.and_then(|owner| owner.rrset(rtype::SOA));
-        Ok(soa.and_then(|mut soa| serial_of(soa.rdata.next()?)))
+        Ok(soa.and_then(|mut soa| soa.rdata.next()))
     }
 
     /// The number of owners.

@@ -139,6 +139,25 @@ impl Archive {
         }
     }
 
+    /// Whether there is an archive in a folder, in whatever state.
+    pub fn stands_in(folder: &Path) -> bool {
+        generation::newest(folder).is_ok_and(|newest| newest.is_some())
+    }
+
+    /// Moves an archive that is not open out of the way, in place of one that was moved before; to where.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn set_aside(folder: &Path) -> Result<PathBuf, Error> {
+        // No zone's folder has this character.
+        let mut name = folder.as_os_str().to_owned();
+        name.push("~damaged");
+        let to = PathBuf::from(name);
+        Self::discard(&to)?;
+        fs::rename(folder, &to).at(folder)?;
+        Ok(to)
+    }
+
     /// The folder of a zone's archive under `zones`: the name in lower case, octets other than letters,
     /// digits, hyphens and underscores as `%` and two hexadecimal digits, the root as `%`. No two names
     /// share one. A long name goes down several folders, since a file name has at most 255 octets.

@@ -31,7 +31,7 @@ use super::{
     name::of_key,
     tree::{check_rrsets, count_labels},
 };
-use crate::store::Store;
+use crate::store::{Commit, Store};
 
 /// A sort key (`collect::sort_key`): names as bytes that sort in canonical order.
 pub type Key = Vec<u8>;
@@ -98,17 +98,34 @@ impl From<CompileError> for Refused {
     }
 }
 
-/// Commits a version in which the owners `changed` (sort keys) are as `contents` has them, and all else
-/// is as before. `apex` is in lower-case wire form. Queries see all of it or nothing.
+/// A version that is ready and that nobody sees yet. Dropped, it was never there.
+pub struct Pending<'s> {
+    commit: Commit<'s>,
+    snapshot: Snapshot,
+    labels: u32,
+}
+
+impl Pending<'_> {
+    /// Makes it the version that queries see, all of it at once.
+    ///
+    /// # Errors
+    /// When the store is full; nothing has changed then.
+    pub fn finish(self) -> io::Result<()> {
+        self.commit.finish(self.snapshot, self.labels)
+    }
+}
+
+/// Prepares a version in which the owners `changed` (sort keys) are as `contents` has them, and all else
+/// is as before. `apex` is in lower-case wire form.
 ///
 /// # Errors
 /// What was served goes on being served.
-pub fn commit<'a>(
-    store: &Store,
+pub fn prepare<'s, 'a>(
+    store: &'s Store,
     apex: &[u8],
     contents: &impl Contents<'a>,
     changed: &BTreeSet<Key>,
-) -> Result<Changed, Refused> {
+) -> Result<(Changed, Pending<'s>), Refused> {
     let mut commit = store.commit(apex)?;
     let before = *commit.before();
     let mut apex_key = Key::new();
@@ -197,11 +214,25 @@ pub fn commit<'a>(
     if let Some(fault) = contents.fault() {
         return Err(Refused::Contents(fault));
     }
-    commit.finish(snapshot, labels)?;
-    Ok(result)
+    Ok((result, Pending { commit, snapshot, labels }))
 }
 
 const NO_SOA: &str = "there is no SOA at the apex";
+
+/// [`prepare`], and [`Pending::finish`].
+///
+/// # Errors
+/// As theirs.
+pub fn commit<'a>(
+    store: &Store,
+    apex: &[u8],
+    contents: &impl Contents<'a>,
+    changed: &BTreeSet<Key>,
+) -> Result<Changed, Refused> {
+    let (changed, pending) = prepare(store, apex, contents, changed)?;
+    pending.finish()?;
+    Ok(changed)
+}
 
 /// How the zone denies, if that stays as it is.
 fn same_kind<'a>(

@@ -1,0 +1,150 @@
+//! Zones that come by transfer, served and kept for the next start.
+
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
+};
+
+use tracing::{error, info};
+
+use super::{Entry, Zones, lock};
+use crate::{
+    config::ZoneSource,
+    control::ZoneState,
+    transfer::{Home, Standing},
+    zone::{self, Arrivals, Committed, Kept, Life, Loaded, difference::Difference},
+};
+
+impl Zones {
+    /// Serves what is on disk of the zones with primaries that are not served yet.
+    pub fn restore(&self) {
+        let _alone = lock(&self.loading);
+        for (name, configured) in self.configured() {
+            let is_served = |entry: &Entry| entry.status.state == ZoneState::Serving;
+            let served = lock(&self.entries).get(&name).is_some_and(is_served);
+            if !served && matches!(configured.source, ZoneSource::Primaries(_)) {
+                self.restore_one(&name);
+            }
+        }
+    }
+
+    fn restore_one(&self, name: &str) {
+        let started = Instant::now();
+        let mut kept = self.lend(name);
+        let restored = guarded(|| zone::restore(&self.store, name, &mut kept));
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let Some(entry) = lock(&self.entries).get_mut(name) {
+            entry.kept = kept;
+            if let Ok(Some(loaded)) = &restored {
+                entry.status.note(Ok(loaded.clone()), milliseconds);
+            }
+        }
+        match restored {
+            Ok(None) => {}
+            Ok(Some(Loaded { serial, records, .. })) => {
+                info!(zone = name, serial, records, milliseconds, "zone served from disk");
+                let is_over = |standing: Standing| standing.life.rest().is_zero();
+                if self.standing(name).is_some_and(is_over) {
+                    error!(zone = name, "the zone expired while no daemon ran");
+                    let _ = self.mark(name, true);
+                }
+            }
+            Err(message) => error!(zone = name, "what is on disk cannot be served: {message}"),
+        }
+    }
+
+    /// Does what makes a new version of a zone, if it still comes from these primaries.
+    fn renew(
+        &self,
+        zone: &str,
+        primaries: &[SocketAddr],
+        life: Life,
+        work: impl FnOnce(&mut Kept) -> Result<Loaded, String>,
+    ) -> Result<Loaded, String> {
+        let _alone = lock(&self.loading);
+        // The configuration may have changed while the transfer went on.
+        let comes_from = |entry: &Entry| match &entry.zone.source {
+            ZoneSource::Primaries(now) => now.iter().map(|one| &one.address).eq(primaries),
+            ZoneSource::File(_) => false,
+        };
+        if !lock(&self.entries).get(zone).is_some_and(comes_from) {
+            return Err("the zone is no longer configured with these primaries".to_owned());
+        }
+        let started = Instant::now();
+        let mut kept = self.lend(zone);
+        kept.set_life(life);
+        let result = guarded(|| work(&mut kept));
+        if result.is_ok() {
+            // Even the same contents are fresh again.
+            self.mark(zone, false)?;
+        }
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if let Some(entry) = lock(&self.entries).get_mut(zone) {
+            entry.kept = kept;
+            entry.status.note(result.clone(), milliseconds);
+        }
+        result
+    }
+
+    fn mark(&self, zone: &str, expired: bool) -> Result<(), String> {
+        // One that is not served is answered with REFUSED anyhow.
+        self.store.set_expired(&zone::name::from_text_lower(zone)?, expired);
+        Ok(())
+    }
+}
+
+impl Home for Zones {
+    fn serve(
+        &self,
+        zone: &str,
+        primaries: &[SocketAddr],
+        arrivals: Arrivals,
+        life: Life,
+    ) -> Result<Loaded, String> {
+        self.renew(zone, primaries, life, |kept| arrivals.serve(&self.store, kept))
+    }
+
+    fn apply(
+        &self,
+        zone: &str,
+        primaries: &[SocketAddr],
+        differences: &[Difference],
+        life: Life,
+    ) -> Result<Loaded, String> {
+        let apex = zone::name::from_text_lower(zone)?;
+        self.renew(zone, primaries, life, |kept| {
+            let committed = kept.apply(&self.store, differences)?;
+            let Committed { serial, names, records, .. } = committed;
+            let usage = self.store.usage(&apex).unwrap_or_default();
+            let (bytes, dead, committed) = (usage.live, usage.dead, Some(committed));
+            Ok(Loaded { serial, records, names, bytes, dead, warnings: Vec::new(), committed })
+        })
+    }
+
+    fn confirm(&self, zone: &str, life: Life) -> Result<(), String> {
+        let shelf = lock(&self.entries).get(zone).map(|entry| entry.shelf.clone());
+        shelf.map_or(Ok(()), |shelf| shelf.confirm(&life)).map_err(|error| error.to_string())
+    }
+
+    fn standing(&self, zone: &str) -> Option<Standing> {
+        let (shelf, state) = {
+            let entries = lock(&self.entries);
+            let entry = entries.get(zone)?;
+            (entry.shelf.clone(), entry.status.state)
+        };
+        let (life, soa) = shelf.life().filter(|_| state == ZoneState::Serving)?;
+        Some(Standing { soa, life })
+    }
+
+    fn set_expired(&self, zone: &str, expired: bool) -> Result<(), String> {
+        let _alone = lock(&self.loading);
+        self.mark(zone, expired)
+    }
+}
+
+/// A fault in the compiler is this zone's misfortune, not the daemon's.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err("the zone compiler failed: please report this".to_owned()))
+}

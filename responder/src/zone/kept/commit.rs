@@ -1,0 +1,194 @@
+//! A change on its way: written into an edit of the archive, worked out in the store, made durable, and
+//! then published. Whatever fails before the last step leaves both as they were.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use super::{LIFE, Lookup, apply, tell::tell};
+use crate::{
+    store::Store,
+    zone::{
+        archive::{
+            Archive, Edit, Error, Hashed, JournalLimits, Lookup as _, OwnerChange, OwnerRef, diff,
+        },
+        change::{self, Archived, Changed, Key, Refused},
+        collect::Owner,
+        difference::Difference,
+        life::Life,
+    },
+};
+
+/// Where a change is made, and what goes with it.
+pub struct Work<'w> {
+    pub archive: &'w Archive,
+    pub store: &'w Store,
+    pub journal: JournalLimits,
+    /// For how long the new version is good, where it comes by transfer.
+    pub life: Option<&'w Life>,
+}
+
+/// A change that was made.
+pub struct Done {
+    pub changed: Changed,
+    /// Owners that differed.
+    pub owners: u64,
+    /// Records of the zone.
+    pub records: u64,
+    /// From the first look at the store until nobody reads the former version.
+    pub took: Duration,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub enum Trouble {
+    Archive(Error),
+    Refused(Refused),
+    /// Differences do not fit the contents.
+    Unfit(String),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Archive(error)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Archive(error) => error.fmt(f),
+            Self::Refused(Refused::Rebuild) => f.write_str("so much changes that all of it does"),
+            Self::Refused(Refused::Zone(message) | Refused::Contents(message))
+            | Self::Unfit(message) => f.write_str(message),
+            Self::Refused(Refused::Store(error)) => write!(f, "the store: {error}"),
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Brings archive and store to these owners. None where more than `most` of them differ.
+    pub fn follow<'a>(
+        &self,
+        owners: impl Iterator<Item = Owner<'a>>,
+        most: u64,
+    ) -> Result<Option<Done>, Trouble> {
+        let mut writer = self.archive.writer()?;
+        let mut edit = writer.begin()?;
+        let Some((keys, difference)) = rewrite(self.archive, &mut edit, owners, most)? else {
+            return Ok(None);
+        };
+        self.settle(edit, &keys, &[difference]).map(Some)
+    }
+
+    /// Applies differences to archive and store.
+    pub fn apply(&self, differences: &[Difference]) -> Result<Done, Trouble> {
+        let mut writer = self.archive.writer()?;
+        let mut edit = writer.begin()?;
+        let keys = apply::apply(&mut edit, differences).map_err(|unfit| match unfit {
+            apply::Unfit::Contents(message) => Trouble::Unfit(message),
+            apply::Unfit::Archive(error) => Trouble::Archive(error),
+        })?;
+        self.settle(edit, &keys, differences)
+    }
+
+    /// Works out what an edit changes in the store, makes it durable and publishes it.
+    fn settle(
+        &self,
+        mut edit: Edit<'_>,
+        keys: &BTreeSet<Key>,
+        differences: &[Difference],
+    ) -> Result<Done, Trouble> {
+        let started = Instant::now();
+        let apex = self.archive.apex();
+        let (changed, pending) = change::prepare(self.store, apex, &Archived::new(&edit), keys)
+            .map_err(Trouble::Refused)?;
+        change::file(&mut edit, &changed)?;
+        note(&mut edit, keys, differences, self.journal, self.life)?;
+        let records = edit.records()?;
+        edit.commit(false)?;
+        pending.finish().map_err(|error| Trouble::Refused(Refused::Store(error)))?;
+        Ok(Done { changed, owners: keys.len() as u64, records, took: started.elapsed() })
+    }
+}
+
+/// Writes contents that were compiled as a whole into an archive: as a change, where that is small, so that
+/// the journal goes on.
+pub fn keep<'a, I: Iterator<Item = Owner<'a>>>(
+    archive: &Archive,
+    owners: impl Fn() -> I,
+    lookups: &[Lookup],
+    life: Option<&Life>,
+    most: u64,
+    journal: JournalLimits,
+) -> Result<(), Error> {
+    let hashes = || lookups.iter().map(|(hash, key)| Hashed { hash: *hash, tag: 0, key });
+    if most > 0 && archive.read()?.serial()?.is_some() {
+        let mut writer = archive.writer()?;
+        let mut edit = writer.begin()?;
+        if let Some((keys, difference)) = rewrite(archive, &mut edit, owners(), most)? {
+            if keys.is_empty() && life.is_none() {
+                return Ok(());
+            }
+            if !keys.is_empty() {
+                // The nodes were all written anew, and so is what they hang on.
+                edit.clear_hashes()?;
+                hashes().try_for_each(|hashed| edit.put_hash(hashed))?;
+            }
+            note(&mut edit, &keys, &[difference], journal, life)?;
+            return edit.commit(false);
+        }
+    }
+    let life = life.map(Life::octets);
+    let stamps: Vec<(&str, &[u8])> = life.iter().map(|life| (LIFE, &life[..])).collect();
+    archive.replace(owners(), hashes(), &stamps)
+}
+
+/// Notes what goes with new contents: what changed, and for how long they are good.
+fn note(
+    edit: &mut Edit<'_>,
+    keys: &BTreeSet<Key>,
+    differences: &[Difference],
+    journal: JournalLimits,
+    life: Option<&Life>,
+) -> Result<(), Error> {
+    if !keys.is_empty() {
+        for difference in differences {
+            edit.note_difference(Some(difference), journal)?;
+        }
+    }
+    match life {
+        Some(life) => edit.put_stamp(LIFE, &life.octets()),
+        None => Ok(()),
+    }
+}
+
+/// Writes into an edit what differs, and tells it. None where more than `most` owners differ.
+fn rewrite<'a>(
+    archive: &Archive,
+    edit: &mut Edit<'_>,
+    owners: impl Iterator<Item = Owner<'a>>,
+    most: u64,
+) -> Result<Option<(BTreeSet<Key>, Difference)>, Error> {
+    let view = archive.read()?;
+    let (mut keys, mut difference) = (BTreeSet::new(), Difference::default());
+    for change in diff(&view, owners)? {
+        let (key, new) = match change? {
+            OwnerChange::Put(owner) => (owner.key.to_vec(), Some(owner)),
+            OwnerChange::Deleted(key) => (key.to_vec(), None),
+        };
+        let old = view.owner(&key)?.as_ref().map(OwnerRef::to_owner);
+        tell(old.as_ref(), new.as_ref(), &mut difference);
+        match &new {
+            Some(owner) => edit.put(owner)?,
+            None => drop(edit.delete(&key)?),
+        }
+        keys.insert(key);
+        if keys.len() as u64 > most {
+            return Ok(None);
+        }
+    }
+    Ok(Some((keys, difference)))
+}

@@ -1,0 +1,109 @@
+//! What was committed is on disk: after a restart a secondary answers at once, without its primaries.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use hickory_proto::{
+    op::{Message, ResponseCode},
+    rr::RecordType,
+};
+
+use crate::{
+    harness::{Daemon, Node, query},
+    primaries::{is_served, node, secondary},
+    script::{Differences, Say, Script, Scripted},
+};
+
+fn ask(daemon: &Daemon<'_>) -> (ResponseCode, Vec<String>) {
+    let reply = daemon.ask(&query(3, "www.tld.test.", RecordType::A));
+    let message = Message::from_vec(&reply).unwrap();
+    let addresses = message.answers.iter().map(|record| record.data.to_string()).collect();
+    (message.metadata.response_code, addresses)
+}
+
+fn refresh(node: &Node) -> String {
+    node.run(&["zone", "refresh", "tld.test.", "--config", "r.toml"]).out
+}
+
+/// The file that holds the zone.
+fn data(node: &Node) -> PathBuf {
+    let generations = fs::read_dir(node.path("state/zones/tld.test")).unwrap();
+    generations.map(|entry| entry.unwrap().path().join("data.mdb")).next().unwrap()
+}
+
+#[test]
+fn a_zone_is_served_from_disk_after_a_kill() {
+    let primary = Scripted::start(Script::good(1));
+    let node = node(&secondary(&[primary.port], None, ""));
+    let daemon = node.serve();
+    daemon.until("the zone", || is_served(&daemon, 1));
+    drop(daemon);
+    primary.set(None);
+    let daemon = node.serve();
+    // It answers when it is ready, and its primary has not been heard.
+    assert_eq!(ask(&daemon), (ResponseCode::NoError, vec!["192.0.2.2".to_owned()]));
+    assert!(is_served(&daemon, 1));
+    let state = daemon.zone("tld.test.")["secondary"].clone();
+    assert!((86_000..=86_400).contains(&state["expiry"].as_u64().unwrap()), "{state}");
+    drop(daemon);
+    // What comes after it is a difference, and is there after the next kill.
+    let mut second = Script::good(2);
+    let www = |last| Say::A("www.tld.test.", [192, 0, 2, last]);
+    let says = [Say::Soa(2), Say::Soa(1), www(2), Say::Soa(2), www(9), Say::Soa(2)];
+    second.differences = Differences::Say(vec![says.to_vec()]);
+    primary.set(Some(second));
+    let daemon = node.serve();
+    daemon.until("the next version", || is_served(&daemon, 2));
+    assert_eq!(daemon.status()["transfers"]["ixfr"], 1);
+    drop(daemon);
+    primary.set(None);
+    let daemon = node.serve();
+    assert_eq!(ask(&daemon), (ResponseCode::NoError, vec!["192.0.2.9".to_owned()]));
+}
+
+#[test]
+fn the_expiry_clock_goes_on_while_no_daemon_runs() {
+    let mut script = Script::good(7);
+    script.timers = [1, 1, 4];
+    let primary = Scripted::start(script.clone());
+    let bounds = "[transfer]\nrefresh-min = \"1s\"\nretry-min = \"1s\"\nexpire-min = \"4s\"\n";
+    let node = node(&secondary(&[primary.port], None, bounds));
+    let daemon = node.serve();
+    daemon.until("the zone", || is_served(&daemon, 7));
+    // A refresh that finds nothing new is remembered too.
+    std::thread::sleep(Duration::from_millis(3000));
+    primary.set(None);
+    drop(daemon);
+    let daemon = node.serve();
+    assert_eq!(ask(&daemon).0, ResponseCode::NoError);
+    drop(daemon);
+    std::thread::sleep(Duration::from_millis(4500));
+    let daemon = node.serve();
+    assert_eq!(ask(&daemon).0, ResponseCode::ServFail);
+    assert_eq!(daemon.zone("tld.test.")["state"], "expired");
+    assert!(daemon.log().contains("the zone expired while no daemon ran"), "{}", daemon.log());
+    primary.set(Some(script));
+    daemon.until("freshness", || is_served(&daemon, 7));
+    assert_eq!(ask(&daemon).0, ResponseCode::NoError);
+}
+
+#[test]
+fn a_damaged_archive_is_set_aside_and_the_zone_fetched_anew() {
+    let primary = Scripted::start(Script::good(1));
+    let node = node(&secondary(&[primary.port], None, ""));
+    let daemon = node.serve();
+    daemon.until("the zone", || is_served(&daemon, 1));
+    drop(daemon);
+    let file = data(&node);
+    let mut octets = fs::read(&file).unwrap();
+    let address = (0..octets.len()).find(|at| octets[*at..].starts_with(&[192, 0, 2, 2])).unwrap();
+    octets[address + 3] = 77;
+    fs::write(&file, octets).unwrap();
+    let daemon = node.serve();
+    daemon.until("the zone, fetched anew", || is_served(&daemon, 1));
+    assert_eq!(ask(&daemon).1, ["192.0.2.2"]);
+    let log = daemon.log();
+    let line = log.lines().find(|line| line.contains("set aside")).expect(&log);
+    assert!(line.contains("not what was written") && line.contains("tld.test~damaged"), "{line}");
+    assert!(node.path("state/zones/tld.test~damaged").exists());
+    assert_eq!(refresh(&node), "zone \"tld.test.\" is fresh: serial 1\n");
+}
