@@ -33,12 +33,18 @@ pub fn build() -> anyhow::Result<PathBuf> {
     if !output.status.success() {
         bail!("responder does not build (see above)");
     }
-    // Cargo itself says where the program went, whatever target folder is configured.
-    output
-        .stdout
+    executable(&output.stdout, "responder")
+}
+
+/// Where cargo put a program, by its own messages: whatever target folder is configured.
+///
+/// # Errors
+/// When it does not say.
+pub fn executable(messages: &[u8], target: &str) -> anyhow::Result<PathBuf> {
+    messages
         .split(|&octet| octet == b'\n')
         .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "responder")
+        .filter(|message| message["target"]["name"] == target)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
         .context("cargo does not say where it put the program")
 }

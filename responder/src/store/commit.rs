@@ -280,6 +280,7 @@ impl<'a> Commit<'a> {
 
         self.freed.push((former, length.div_ceil(UNIT) as Address, false));
         let mut fading = Vec::new();
+        let mut emptied = 0;
         for &(slot, tombstone) in &self.removed {
             let words = node::HEADER_WORDS
                 + self
@@ -288,7 +289,7 @@ impl<'a> Commit<'a> {
                     .map_or(0, |node| node::name_words(node.words[1]));
             fading.push((tombstone, words));
             if grown.is_none() {
-                self.vacate(slot);
+                emptied += self.vacate(slot);
             }
         }
         let mut holding = self.space.take().expect("lent until the end").into_holding();
@@ -311,7 +312,7 @@ impl<'a> Commit<'a> {
                     holding.give(start, units);
                 }
                 zone.holding = holding;
-                zone.index_used = grown.unwrap_or(self.index_used + self.filled);
+                zone.index_used = grown.unwrap_or(self.index_used + self.filled - emptied);
                 zone.lent = false;
             }
             // Removed since; nobody has seen it since the removal's grace was over, or will.
@@ -323,12 +324,22 @@ impl<'a> Commit<'a> {
         Ok(())
     }
 
-    /// Empties the slot of a name that has ended. A slot between others keeps the search going.
-    fn vacate(&self, slot: Address) {
+    /// Empties the slot of a name that has ended; how many slots of its bucket are empty from now on. A
+    /// slot between others keeps the search going, and so does the last of a bucket, since names that found
+    /// no room there stand in the next.
+    fn vacate(&self, slot: Address) -> u64 {
+        let memory = &self.store.memory;
         let place = (slot - self.before.index) as usize % BUCKET_SLOTS;
-        let last = place + 1 < BUCKET_SLOTS
-            && self.store.memory.object::<u64>(slot + 1).is_some_and(|next| *next == 0);
-        self.store.memory.store_word(slot, if last { 0 } else { VACANT });
+        let word = |slot: Address| memory.object::<u64>(slot).copied();
+        if place + 1 == BUCKET_SLOTS || word(slot + 1) != Some(0) {
+            memory.store_word(slot, VACANT);
+            return 0;
+        }
+        memory.store_word(slot, 0);
+        // Nothing stands behind those in front of it now.
+        let first = slot - place as Address;
+        let between = (first..slot).rev().take_while(|slot| word(*slot) == Some(VACANT));
+        1 + between.map(|slot| memory.store_word(slot, 0)).count() as u64
     }
 
     /// An index of twice the size with the names of the new version: its address, its buckets, the names.

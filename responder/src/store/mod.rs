@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`memory`] | segments: BPF maps seen as memory, or a process's own |
 //! | [`space`] | which stretches of the segments are in use, and by whom |
+//! | [`free`] | the stretches that are in no use |
 //! | [`publish`] | the zone table: a zone comes, changes and goes by one store |
 //! | [`commit`] | a version that shares all but what changed with the one before |
 //! | [`shared`] | what many names of a zone refer to, stored once |
 //! | [`readers`] | when what was taken out of service may be used again |
 
 mod commit;
+mod free;
 pub mod memory;
 mod publish;
 mod readers;

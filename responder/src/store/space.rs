@@ -8,17 +8,16 @@ use std::{collections::BTreeMap, io};
 
 use responder_common::layout::{Address, SEGMENT_BYTES, UNIT, UNIT_BITS};
 
-use super::{Store, shared::Shared};
+use super::{
+    Store,
+    free::{FreeBlocks, Gaps, LINE, SEGMENT, in_few_lines},
+    shared::Shared,
+};
 
 /// Order of the smallest block: 4 KiB.
 const SMALLEST: u32 = 12;
-/// Order of a block that fills a segment.
-const SEGMENT: u32 = SEGMENT_BYTES.trailing_zeros();
 /// Order of the largest block that a version takes as it grows: 1 MiB.
 const LARGEST: u32 = 20;
-/// Octets of a cache line.
-const LINE: u64 = 64;
-
 /// A stretch of `1 << order` octets; of one order above a segment's it is several in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
@@ -26,45 +25,33 @@ pub struct Block {
     order: u32,
 }
 
-/// All free blocks, by order.
+/// The blocks that no zone holds.
 #[derive(Default)]
 pub struct Spaces {
-    free: BTreeMap<u32, Vec<Address>>,
+    free: FreeBlocks,
 }
 
 impl Spaces {
     /// Takes a block; the store grows where none is free.
     pub fn take(&mut self, store: &Store, order: u32) -> io::Result<Block> {
         let order = order.max(SMALLEST);
-        let found = self
-            .free
-            .range(order..)
-            .find(|(free, blocks)| (order <= SEGMENT || **free == order) && !blocks.is_empty())
-            .map(|(free, _)| *free);
-        let (start, mut have) = match found {
-            Some(have) => {
-                let blocks = self.free.get_mut(&have).expect("found there");
-                (blocks.pop().expect("not empty"), have)
-            }
+        let segments = 1 << order.saturating_sub(SEGMENT);
+        let found =
+            if order > SEGMENT { self.free.take_segments(segments) } else { self.free.take(order) };
+        let start = match found {
+            Some(start) => start,
             None => {
-                let segments = 1 << order.saturating_sub(SEGMENT);
-                let first = store.memory.grow(segments)?;
-                (first << UNIT_BITS, order.max(SEGMENT))
+                let start = store.memory.grow(segments)? << UNIT_BITS;
+                self.free.give_rest(start, order, order.max(SEGMENT));
+                start
             }
         };
-        while have > order {
-            have -= 1;
-            let upper = start + ((1_u64 << have) / UNIT) as Address;
-            self.free.entry(have).or_default().push(upper);
-        }
         Ok(Block { start, order })
     }
 
     /// Gives blocks back.
     pub fn give(&mut self, blocks: &[Block]) {
-        for block in blocks {
-            self.free.entry(block.order).or_default().push(block.start);
-        }
+        blocks.iter().for_each(|block| self.free.give(block.start, block.order));
     }
 }
 
@@ -77,8 +64,8 @@ pub struct Holding {
     end: Address,
     /// Stretches to fill after it.
     spare: Vec<(Address, Address)>,
-    /// Objects given back, by units.
-    free: BTreeMap<Address, Vec<Address>>,
+    /// Objects given back.
+    gaps: Gaps,
     /// Rows given back, by units: they begin and end with a cache line.
     rows: BTreeMap<Address, Vec<Address>>,
     /// Fragments with more than one name.
@@ -110,7 +97,7 @@ impl Holding {
 
     /// Takes an object of so many units back.
     pub fn give(&mut self, start: Address, units: Address) {
-        self.free.entry(units).or_default().push(start);
+        self.gaps.give(start, units);
         self.count_given(units);
     }
 
@@ -206,8 +193,7 @@ impl<'a> Space<'a> {
     /// When the store is full.
     pub fn take(&mut self, length: u64, hot: u64) -> io::Result<Address> {
         let units = length.div_ceil(UNIT) as Address;
-        let free = &mut self.holding.free;
-        let start = match exactly(free, units).or_else(|| front(free, units)) {
+        let start = match self.holding.gaps.take(units, hot) {
             Some(start) => {
                 self.holding.count_taken(units);
                 start
@@ -270,12 +256,7 @@ impl<'a> Space<'a> {
         let units = length.div_ceil(UNIT) as Address;
         loop {
             let holding = &mut self.holding;
-            let in_line = u64::from(holding.next) * UNIT % LINE;
-            let lines = |start: u64| (start + hot.min(LINE)).div_ceil(LINE);
-            let mut start = holding.next;
-            if lines(in_line) > lines(0) {
-                start += ((LINE - in_line) / UNIT) as Address;
-            }
+            let mut start = in_few_lines(holding.next, hot);
             // Only what is longer than a segment goes over the end of one.
             if length <= SEGMENT_BYTES && start >> UNIT_BITS != (start + units - 1) >> UNIT_BITS {
                 start = ((start >> UNIT_BITS) + 1) << UNIT_BITS;

@@ -1,6 +1,7 @@
 //! `cargo xtask prove`: the long checks behind our claims. Each writes its figures as JSON and fails
 //! if its claim does not hold.
 
+mod atomic;
 mod ferret;
 mod fuzz;
 mod load;
@@ -9,6 +10,7 @@ mod off_equal;
 pub mod root;
 mod root_nsd;
 pub mod servers;
+mod trial;
 mod validate;
 
 pub use ferret::is_here as ferret_is_here;
@@ -37,7 +39,8 @@ pub struct Args {
     /// The signed root zone to ask about (may be gzipped) [default: the one beside the repository]
     #[arg(long, value_name = "FILE")]
     pub zone: Option<PathBuf>,
-    /// How many queries [default: 1,000,000 for million, 100,000 for validate, else 200,000]
+    /// How many queries [default: 10,000,000 for atomic, 1,000,000 for million, 100,000 for validate, else
+    /// 200,000]
     #[arg(long)]
     pub count: Option<usize>,
     /// The conformance cases (may be gzipped) [default: those beside the repository]
@@ -121,6 +124,12 @@ const CHECKS: &[Check] = &[
         name: "validate",
         claim: "a validating resolver finds our signed replies secure or insecure as they should be",
         run: validate::run,
+    },
+    Check {
+        name: "atomic",
+        claim: "10,000 commits back to back under a flood: 10,000,000 answers, each of one version, none \
+                older than one seen before, none lost; memory does not grow",
+        run: atomic::run,
     },
     Check {
         name: "load-10k",

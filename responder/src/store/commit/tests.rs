@@ -133,3 +133,21 @@ fn what_a_dropped_commit_shared_is_not_shared_again() {
     assert_eq!(other, first, "the stretch given back is the first to be used");
     assert_ne!(second, other);
 }
+
+#[test]
+fn slots_of_names_that_ended_are_counted_and_used_again() {
+    let store = store();
+    let apex = load(&store);
+    let used = || store.usage(&apex).expect("served").index_used;
+    let empty = |commit: &Commit<'_>| {
+        let words = (0..8).map(|place| commit.word(commit.slot(0, place)));
+        words.filter(|word| *word == 0).count() as u64
+    };
+    // One bucket holds the four names below the apex; the apex has none.
+    let filled = 8 - empty(&store.commit(&apex).expect("served"));
+    assert_eq!(filled, 4);
+    let before = used();
+    remove(&store, &apex, &["two.lac.", "one.lac.", "three.lac.", "ns.lac."]);
+    assert_eq!(empty(&store.commit(&apex).expect("served")), 8);
+    assert_eq!(used(), before - 4);
+}

@@ -1,0 +1,191 @@
+//! Three ways to ask, each as fast as it can.
+
+use std::{
+    fs::File,
+    net::{SocketAddr, UdpSocket},
+    os::fd::AsRawFd as _,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use responder::{
+    answer::{Answerer, Outcome, Transport},
+    dataplane::{
+        DataPlane,
+        trial::{FRAME_MAX, HookPoint},
+    },
+    store::Store,
+};
+use responder_common::verdict::Action;
+
+use super::{
+    Flood,
+    packet::{Headers, Packet},
+};
+
+/// Queries on their way at a time from one socket.
+const WINDOW: usize = 64;
+
+/// Asks the kernel programs without an interface.
+pub fn test_runs(flood: &Flood, plane: &DataPlane) {
+    let frame = |query: &[u8]| Headers::v4().frame(query);
+    let frames: Vec<_> = flood.templates.iter().map(|each| frame(&each.query)).collect();
+    let mut out = vec![0; FRAME_MAX];
+    while !flood.done.load(Ordering::Relaxed) {
+        for (number, frame) in frames.iter().enumerate() {
+            let floor = flood.seen.load(Ordering::SeqCst);
+            let hooks = [HookPoint::Xdp, HookPoint::Tc].into_iter();
+            let mut runs =
+                hooks.map(|hook| plane.trial_into(hook, frame, &mut out).expect("a run"));
+            match runs.find(|run| run.action == Action::Reply).map(|run| run.length) {
+                Some(length) => {
+                    let packet = Packet::read(&out[..length]).expect("a sound frame");
+                    flood.judge(number, floor, packet.message);
+                    flood.answers.fetch_add(1, Ordering::Relaxed);
+                }
+                None => drop(flood.lost.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+    }
+}
+
+/// Asks the host's engine, over datagrams and streams.
+pub fn host(flood: &Flood, store: Arc<Store>) {
+    let mut answerer = Answerer::new(store);
+    let mut reply = Vec::new();
+    while !flood.done.load(Ordering::Relaxed) {
+        for (number, template) in flood.templates.iter().enumerate() {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let floor = flood.seen.load(Ordering::SeqCst);
+                if answerer.answer(&template.query, transport, &mut reply) != Outcome::Reply {
+                    flood.lost.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                flood.judge(number, floor, &reply);
+                flood.answers.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Asks a server from a socket in another namespace. Queries go out a window at a time; the next one goes
+/// when every reply is there, or is late.
+pub fn sockets(flood: &Flood, namespace: &File, server: SocketAddr) {
+    // SAFETY: a descriptor that is open; only this thread changes its namespace.
+    let entered = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };
+    assert_eq!(entered, 0, "entering the client's namespace");
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    socket.connect(server).expect("a route");
+    socket.set_read_timeout(Some(Duration::from_secs(2))).expect("a socket");
+    let mut batch = Batch::new();
+    let mut next = 0;
+    while !flood.done.load(Ordering::Relaxed) {
+        let floor = flood.seen.load(Ordering::SeqCst);
+        let first = next;
+        for place in 0..WINDOW {
+            let number = (first + place) % flood.templates.len();
+            batch.put(place, place as u16, &flood.templates[number].query);
+        }
+        next = (first + WINDOW) % flood.templates.len();
+        batch.send(&socket);
+        let mut waiting = WINDOW;
+        while waiting > 0 {
+            let count = batch.receive(&socket, waiting);
+            if count == 0 {
+                flood.lost.fetch_add(waiting as u64, Ordering::Relaxed);
+                flood.done.store(true, Ordering::Relaxed);
+                break;
+            }
+            for reply in batch.received(count) {
+                let place = u16::from_be_bytes([reply[0], reply[1]]);
+                flood.judge((first + usize::from(place)) % flood.templates.len(), floor, reply);
+            }
+            waiting -= count;
+            flood.answers.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Longest message of either direction, in octets.
+const MESSAGE: usize = 1500;
+
+/// Messages that go by one system call.
+struct Batch {
+    octets: Vec<[u8; MESSAGE]>,
+    lengths: [usize; WINDOW],
+}
+
+impl Batch {
+    fn new() -> Self {
+        Self { octets: vec![[0; MESSAGE]; WINDOW], lengths: [0; WINDOW] }
+    }
+
+    fn put(&mut self, place: usize, id: u16, query: &[u8]) {
+        self.octets[place][..query.len()].copy_from_slice(query);
+        self.octets[place][..2].copy_from_slice(&id.to_be_bytes());
+        self.lengths[place] = query.len();
+    }
+
+    /// Messages as the kernel wants them; `vectors` must not move while they are used.
+    fn headers(vectors: &mut [libc::iovec]) -> Vec<libc::mmsghdr> {
+        let header = |vector: &mut libc::iovec| {
+            // SAFETY: zeros are a valid header: no name, no control data.
+            let mut message: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            message.msg_hdr.msg_iov = vector;
+            message.msg_hdr.msg_iovlen = 1;
+            message
+        };
+        vectors.iter_mut().map(header).collect()
+    }
+
+    fn vectors(&mut self, lengths: impl Fn(usize) -> usize) -> Vec<libc::iovec> {
+        let each = self.octets.iter_mut().enumerate();
+        each.map(|(place, octets)| libc::iovec {
+            iov_base: octets.as_mut_ptr().cast(),
+            iov_len: lengths(place),
+        })
+        .collect()
+    }
+
+    fn send(&mut self, socket: &UdpSocket) {
+        let lengths = self.lengths;
+        let mut vectors = self.vectors(|place| lengths[place]);
+        let mut headers = Self::headers(&mut vectors);
+        let mut sent = 0;
+        while sent < WINDOW {
+            let rest = &mut headers[sent..];
+            // SAFETY: headers, vectors and octets live through the call.
+            let count = unsafe {
+                libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0)
+            };
+            assert!(count > 0, "{}", std::io::Error::last_os_error());
+            sent += count as usize;
+        }
+    }
+
+    /// Waits for at least one message; how many came. None: nothing came in time.
+    fn receive(&mut self, socket: &UdpSocket, most: usize) -> usize {
+        let mut vectors = self.vectors(|_| MESSAGE);
+        let mut headers = Self::headers(&mut vectors);
+        // SAFETY: headers, vectors and octets live through the call.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                most as u32,
+                libc::MSG_WAITFORONE,
+                std::ptr::null_mut(),
+            )
+        };
+        let count = usize::try_from(count).unwrap_or(0);
+        for (length, header) in self.lengths.iter_mut().zip(&headers[..count]) {
+            *length = header.msg_len as usize;
+        }
+        count
+    }
+
+    fn received(&self, count: usize) -> impl Iterator<Item = &[u8]> {
+        let each = self.octets[..count].iter().zip(&self.lengths);
+        each.map(|(octets, length)| &octets[..*length])
+    }
+}
