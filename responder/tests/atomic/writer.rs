@@ -13,7 +13,7 @@ use super::versions::{records, wire};
 /// The first of the versions that follow one another.
 const FIRST: u32 = 90_000_000;
 /// One version in so many is compiled as a whole.
-const WHOLE: u64 = 250;
+const WHOLE: u64 = 271;
 
 /// The only writer of the store.
 pub struct Writer {
@@ -53,7 +53,7 @@ impl Writer {
     pub fn commit_next(&mut self) {
         let whole = self.commits % WHOLE == WHOLE - 1;
         if whole {
-            std::mem::replace(&mut self.kept, Kept::default()).discard();
+            std::mem::take(&mut self.kept).discard();
             self.kept = keep(&self.folder);
         }
         let version = self.next;
