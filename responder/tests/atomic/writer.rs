@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use responder::{
     store::{Store, Usage},
-    zone::{Arrivals, Kept, read::RecordRef},
+    zone::{Arrivals, Kept, Purpose, archive::JournalLimits, read::RecordRef},
 };
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ impl Writer {
 
 fn keep(folder: &tempfile::TempDir) -> Kept {
     let mut kept = Kept::within(folder.path().join("archive"));
-    kept.set_always(true);
+    kept.set_purpose(Purpose::Transfers, JournalLimits::default());
     kept
 }
 
