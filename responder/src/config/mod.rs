@@ -157,6 +157,8 @@ pub struct Zone {
     pub transfer_to: Vec<Peers>,
     /// How much of its past changes is kept for them.
     pub journal: JournalLimits,
+    /// Who is told of each new version (RFC 1996).
+    pub notify_to: Vec<Downstream>,
 }
 
 /// Where a zone's data come from.
@@ -183,6 +185,15 @@ pub struct Peers {
     /// Their addresses.
     pub prefix: IpNet,
     /// The name of the key that they must sign with, if any.
+    pub key: Option<String>,
+}
+
+/// A server that is told of new versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Downstream {
+    /// Its address and port (53 by default).
+    pub address: SocketAddr,
+    /// The name of the key that signs what it is told, if any.
     pub key: Option<String>,
 }
 

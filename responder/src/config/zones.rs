@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    Key, Peers, Primary, Zone, ZoneSource,
+    Downstream, Key, Peers, Primary, Zone, ZoneSource,
     name::canonical_name,
     read::{parse_address, resolve},
     table::{At, Table},
@@ -87,6 +87,19 @@ fn read_zone(
         .into_iter()
         .filter_map(|peers| read_peers(peers, keys))
         .collect();
+    let notify_to: Vec<Downstream> = table
+        .sections("notify-to")
+        .into_iter()
+        .filter_map(|downstream| read_server(downstream, keys))
+        .map(|(address, key)| Downstream { address, key })
+        .collect();
+    if !notify_to.is_empty() && transfer_to.is_empty() {
+        let message = format!(
+            "notify-to in {}: nobody may transfer the zone: say who may with transfer-to",
+            table.title
+        );
+        table.reader().warn(&table.span_of("notify-to"), message);
+    }
     let notify_key = known_key(&table, "notify-key", keys);
     let default = JournalLimits::default();
     let journal = JournalLimits {
@@ -135,17 +148,23 @@ fn read_zone(
         notify_key,
         transfer_to,
         journal,
+        notify_to,
     })
 }
 
 fn read_primary(table: Table<'_>, keys: &Keys) -> Option<Primary> {
+    let (address, key) = read_server(table, keys)?;
+    Some(Primary { address, key })
+}
+
+/// A server's address and port, and the name of its key.
+fn read_server(table: Table<'_>, keys: &Keys) -> Option<(SocketAddr, Option<String>)> {
     let address = table.parsed("address", parse_address);
     require(&table, "address", "such as { address = \"203.0.113.7\" }");
     let port = table.integer("port", 1..=65_535).unwrap_or(53);
     let key = known_key(&table, "key", keys);
     table.finish();
-    let address = SocketAddr::new(address?.0, u16::try_from(port).ok()?);
-    Some(Primary { address, key })
+    Some((SocketAddr::new(address?.0, u16::try_from(port).ok()?), key))
 }
 
 fn read_peers(table: Table<'_>, keys: &Keys) -> Option<Peers> {

@@ -72,8 +72,10 @@ impl Daemon {
         let zones = Arc::new(Zones::new(Arc::clone(&store), config.node.state.join("zones")));
         let home: Arc<dyn Home> = Arc::clone(&zones) as _;
         let library: Arc<dyn Library> = Arc::clone(&zones) as _;
+        let transfers = Arc::new(Transfers::new(&config, home, library));
+        zones.announce_by(Arc::clone(&transfers.announcer));
         Arc::new(Self {
-            transfers: Arc::new(Transfers::new(&config, home, library)),
+            transfers,
             zones,
             plane,
             udp: Arc::default(),

@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::MetadataExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,7 +22,7 @@ use crate::{
     config::{Zone, ZoneSource, canonical_name},
     control::{LastCommit, Reloaded, ZoneState, ZoneStatus},
     store::Store,
-    transfer::{Library, Volume},
+    transfer::{Announcer, Library, Volume},
     zone::{
         self, Kept, Loaded, Progress, Purpose, Shelf,
         archive::{Archive, JournalLimits},
@@ -36,6 +36,8 @@ pub struct Zones {
     entries: Mutex<BTreeMap<String, Entry>>,
     /// Held while a zone is loaded, so that two loads of one zone never cross.
     loading: Mutex<()>,
+    /// Who is told of new versions.
+    announcer: OnceLock<Arc<Announcer>>,
 }
 
 struct Entry {
@@ -62,7 +64,21 @@ struct Fingerprint {
 impl Zones {
     /// No zones yet. What zones keep goes into folders of their own under `archives`.
     pub fn new(store: Arc<Store>, archives: PathBuf) -> Self {
-        Self { store, archives, entries: Mutex::default(), loading: Mutex::default() }
+        let (entries, loading) = (Mutex::default(), Mutex::default());
+        Self { store, archives, entries, loading, announcer: OnceLock::new() }
+    }
+
+    /// Has others told of new versions, from now on.
+    pub fn announce_by(&self, announcer: Arc<Announcer>) {
+        // Once is enough.
+        let _ = self.announcer.set(announcer);
+    }
+
+    /// A zone may have a new version.
+    fn announce(&self, name: &str) {
+        if let Some(announcer) = self.announcer.get() {
+            announcer.committed(name);
+        }
     }
 
     /// What a zone keeps, for a load that gives it back.
@@ -214,6 +230,8 @@ impl Zones {
         entry.fingerprint = fingerprint;
         entry.kept = kept;
         entry.status.note(result, milliseconds);
+        drop(entries);
+        self.announce(name);
     }
 }
 

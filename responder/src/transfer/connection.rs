@@ -19,6 +19,22 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// Octets that are read at a time.
 const READ: usize = 64 << 10;
 
+/// Our own address for a peer's family, where addresses are configured.
+///
+/// # Errors
+/// Addresses are configured, and none is of this family.
+pub fn source_for(sources: &[IpAddr], peer: IpAddr) -> Result<Option<IpAddr>, Failure> {
+    match sources.iter().find(|source| source.is_ipv4() == peer.is_ipv4()) {
+        Some(source) => Ok(Some(*source)),
+        None if sources.is_empty() => Ok(None),
+        None => {
+            let family = if peer.is_ipv4() { "IPv4" } else { "IPv6" };
+            let message = format!("transfer.source has no {family} address: add one");
+            Err(Failure::new(Cause::Local, message))
+        }
+    }
+}
+
 /// What one transfer may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {

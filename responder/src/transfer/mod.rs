@@ -28,9 +28,11 @@
 //! | [`distributor`] | who may have which zone, and how many at a time |
 //! | [`request`] | a request for a transfer, and the answers that are none |
 //! | [`outgoing`] | one transfer to one client |
+//! | [`announce`] | NOTIFY to those who follow us |
 //! | [`composer`] | messages full of records |
 //! | [`keyring`] | the configured keys, for both directions |
 
+pub mod announce;
 pub mod attempt;
 pub mod composer;
 pub mod connection;
@@ -52,6 +54,7 @@ pub mod tsig;
 mod turn;
 
 pub use self::{
+    announce::Announcer,
     distributor::{Client, Distributor, Library, Volume},
     failure::{Cause, Failure},
     home::{Home, Standing},
@@ -70,6 +73,8 @@ pub struct Transfers {
     pub secondaries: Secondaries,
     /// Zones that are given to others.
     pub distributor: Arc<Distributor>,
+    /// Who is told of new versions.
+    pub announcer: Arc<Announcer>,
 }
 
 impl Transfers {
@@ -77,6 +82,7 @@ impl Transfers {
     pub fn new(config: &Config, home: Arc<dyn Home>, library: Arc<dyn Library>) -> Self {
         Self {
             secondaries: Secondaries::new(config, home),
+            announcer: Arc::new(Announcer::new(&config.transfer.source, Arc::clone(&library))),
             distributor: Arc::new(Distributor::new(&config.limits, library)),
         }
     }
@@ -86,12 +92,14 @@ impl Transfers {
         let keyring = Keyring::load(&config.keys);
         self.secondaries.configure(&config.zones, &config.keys, &keyring);
         self.distributor.configure(&config.zones, &keyring);
+        self.announcer.configure(&config.zones, &keyring);
     }
 
     /// What happened so far, by label.
     pub fn counts(&self) -> BTreeMap<String, u64> {
         let mut counts = self.secondaries.counts();
         counts.extend(self.distributor.counts());
+        counts.extend(self.announcer.counts.get());
         counts
     }
 }

@@ -14,8 +14,12 @@ use tokio::{
 };
 
 use super::{
-    Cause, Failure, Home, Keyring, attempt::Primary, connection::Bounds, counts::Counts,
-    secondary::Secondary, tsig::Key,
+    Failure, Home, Keyring,
+    attempt::Primary,
+    connection::{Bounds, source_for},
+    counts::Counts,
+    secondary::Secondary,
+    tsig::Key,
 };
 use crate::{
     config::{self, Config, Transfer, Zone, ZoneSource},
@@ -169,16 +173,7 @@ impl Limits {
     /// # Errors
     /// Addresses are configured, and none is of this family.
     pub fn source_for(&self, primary: IpAddr) -> Result<Option<IpAddr>, Failure> {
-        let fits = |source: &&IpAddr| source.is_ipv4() == primary.is_ipv4();
-        match self.transfer.source.iter().find(fits) {
-            Some(source) => Ok(Some(*source)),
-            None if self.transfer.source.is_empty() => Ok(None),
-            None => {
-                let family = if primary.is_ipv4() { "IPv4" } else { "IPv6" };
-                let message = format!("transfer.source has no {family} address: add one");
-                Err(Failure::new(Cause::Local, message))
-            }
-        }
+        source_for(&self.transfer.source, primary)
     }
 
     /// Waits until a primary may be spoken with. A slow primary keeps its own zones waiting before it

@@ -8,9 +8,7 @@ use hickory_proto::{
 };
 
 use crate::harness::{Node, query};
-
-/// The secret of every key here, in base64.
-pub const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
+pub use crate::servers::SECRET;
 
 /// A zone of every shape of name, `Mixed` case, and names enough for several messages.
 pub fn zone(serial: u32, names: u32) -> String {
@@ -30,12 +28,18 @@ pub fn zone(serial: u32, names: u32) -> String {
     text
 }
 
-/// A node that gives `tld.test.`, of so many delegations, to those of `transfer_to`.
+/// A node that gives `tld.test.`, of so many delegations, to those of `transfer_to`; `more` are sections
+/// in front.
 pub fn node(names: u32, transfer_to: &str, more: &str) -> Node {
+    notifying(names, transfer_to, "", more)
+}
+
+/// The same; those of `notify_to` are told of new versions.
+pub fn notifying(names: u32, transfer_to: &str, notify_to: &str, more: &str) -> Node {
     let node = Node::new(&format!(
         "{more}[[key]]\nname = \"k.\"\nsecret-file = \"secret\"\n[[key]]\nname = \"other.\"\n\
          secret-file = \"other\"\n[[zone]]\nname = \"tld.test.\"\nfile = \"zone\"\ntransfer-to = \
-         [{transfer_to}]\n"
+         [{transfer_to}]\nnotify-to = [{notify_to}]\n"
     ));
     node.write("secret", SECRET);
     node.write("other", "b3RoZXI=");

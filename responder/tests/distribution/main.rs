@@ -4,7 +4,12 @@
 #[path = "../daemon/harness.rs"]
 #[allow(dead_code)]
 mod harness;
+#[path = "../servers/mod.rs"]
+#[allow(dead_code)]
+mod servers;
 
 mod ask;
 mod give;
+mod notify;
 mod refuse;
+mod secondaries;

@@ -4,6 +4,9 @@
 #[path = "../daemon/harness.rs"]
 #[allow(dead_code)]
 mod harness;
+#[path = "../servers/mod.rs"]
+#[allow(dead_code)]
+mod servers;
 
 mod hostile;
 mod incremental;

@@ -1,41 +1,15 @@
-//! Knot, BIND and NSD as primaries, as children that die with their handle.
+//! Knot, BIND and NSD as primaries.
 
-use std::{
-    fs,
-    io::Read,
-    net::{Ipv4Addr, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+use std::{fs, path::Path, process::Command, time::Duration};
+
+pub use crate::servers::{Kind, SECRET};
+use crate::{
+    harness::free_port,
+    servers::{Server, find},
 };
 
-use hickory_proto::rr::RecordType;
-use tempfile::TempDir;
-
-use crate::harness::{free_port, query, send};
-
-/// The secret of every key here, in base64.
-pub const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
-
-/// Which server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Knot,
-    Bind,
-    Nsd,
-}
-
-impl Kind {
-    pub const ALL: [Self; 3] = [Self::Knot, Self::Bind, Self::Nsd];
-}
-
 /// A primary that runs, of one zone.
-pub struct Primary {
-    pub kind: Kind,
-    pub port: u16,
-    folder: TempDir,
-    child: Child,
-}
+pub struct Primary(Server);
 
 /// What a primary is to do.
 pub struct Plan<'a> {
@@ -58,48 +32,11 @@ impl Primary {
             Kind::Knot => knot(plan, port, folder.path()),
             Kind::Bind => bind(plan, port, folder.path()),
             Kind::Nsd => nsd(plan, port, folder.path()),
+            Kind::PowerDns => panic!("it is no primary here"),
         };
-        let file = folder.path().join("config");
-        fs::write(&file, config).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let (program, arguments): (_, &[&str]) = match plan.kind {
-            Kind::Knot => ("knotd", &["-c"]),
-            Kind::Bind => ("named", &["-f", "-n", "1", "-c"]),
-            Kind::Nsd => ("nsd", &["-d", "-c"]),
-        };
-        let child = Command::new(find(program))
-            .args(arguments)
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}: run `cargo xtask setup`"));
-        let mut primary = Self { kind: plan.kind, port, folder, child };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !primary.is_up(plan.zone) {
-            let ended = primary.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "{}", primary.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        primary
-    }
-
-    /// Whether it answers over TCP: a port may be open before anybody listens to it.
-    fn is_up(&self, zone: &str) -> bool {
-        let ask = || -> std::io::Result<bool> {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-            send(&mut stream, &query(1, zone, RecordType::SOA));
-            let mut header = [0; 6];
-            stream.read_exact(&mut header)?;
-            Ok(header[5] & 0x0f == 0)
-        };
-        ask().unwrap_or(false)
-    }
-
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        let mut server = Server::start(plan.kind, port, folder, &config);
+        server.until_up(plan.zone);
+        Self(server)
     }
 
     /// Serves another version of the zone, and says so.
@@ -116,9 +53,9 @@ impl Primary {
                 command.arg("-c").arg(config).args(["zone-reload", zone]);
                 command
             }
-            Kind::Bind | Kind::Nsd => {
+            Kind::Bind | Kind::Nsd | Kind::PowerDns => {
                 let mut command = Command::new("kill");
-                command.args(["-HUP", &self.child.id().to_string()]);
+                command.args(["-HUP", &self.pid().to_string()]);
                 command
             }
         };
@@ -127,31 +64,12 @@ impl Primary {
     }
 }
 
-impl Drop for Primary {
-    fn drop(&mut self) {
-        // SIGTERM, since NSD has children of its own.
-        // SAFETY: no memory is involved; the child has not been waited for.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < deadline {
-            if let Ok(Some(_)) = self.child.try_wait() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+impl std::ops::Deref for Primary {
+    type Target = Server;
 
-fn find(program: &str) -> PathBuf {
-    for folder in ["/usr/sbin", "/usr/bin", "/sbin", "/bin"] {
-        let path = Path::new(folder).join(program);
-        if path.exists() {
-            return path;
-        }
+    fn deref(&self) -> &Server {
+        &self.0
     }
-    PathBuf::from(program)
 }
 
 fn knot(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
@@ -206,7 +124,7 @@ fn bind(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
 fn nsd(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
     let folder = folder.display();
     let mut text = format!(
-        "server:\n  ip-address: 127.0.0.1@{port}\n  username: \"\"\n  zonesdir: {folder}\n  pidfile: \
+        "server:\n  ip-address: 127.0.0.1@{port}\n  username: \"\"\n  database: \"\"\n  zonesdir: {folder}\n  pidfile: \
          {folder}/pid\n  xfrdfile: {folder}/xfrd\n  zonelistfile: {folder}/list\n  xfrdir: {folder}\n  \
          server-count: 1\nremote-control:\n  control-enable: no\n"
     );

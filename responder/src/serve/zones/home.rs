@@ -44,6 +44,7 @@ impl Zones {
             Ok(None) => {}
             Ok(Some(Loaded { serial, records, .. })) => {
                 info!(zone = name, serial, records, milliseconds, "zone served from disk");
+                self.announce(name);
                 let is_over = |standing: Standing| standing.life.rest().is_zero();
                 if self.standing(name).is_some_and(is_over) {
                     error!(zone = name, "the zone expired while no daemon ran");
@@ -84,6 +85,7 @@ impl Zones {
             entry.kept = kept;
             entry.status.note(result.clone(), milliseconds);
         }
+        self.announce(zone);
         result
     }
 
