@@ -118,6 +118,7 @@ impl Plan {
         };
         let primary = format!("127.0.0.1:{}", self.primary);
         util(&["create-secondary-zone", "tld.test", &primary]);
+        util(&["set-meta", "tld.test", "IXFR", "1"]);
         if self.signed {
             util(&["import-tsig-key", "k", "hmac-sha256", SECRET]);
             util(&["activate-tsig-key", "tld.test", "k", "secondary"]);

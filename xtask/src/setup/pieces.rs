@@ -110,6 +110,13 @@ pub fn all() -> Vec<Piece> {
         piece("NSD", Test, || program("nsd"), Packages(&["nsd"])),
         piece("Knot DNS", Test, || program("knotd"), Packages(&["knot"])),
         piece("BIND", Test, || program("named"), Packages(&["bind9"])),
+        piece(
+            "PowerDNS", // a secondary and a primary that keeps its zones in a database
+            Test,
+            || program("pdns_server"),
+            Packages(&["pdns-server", "pdns-backend-sqlite3"]),
+        ),
+        piece("sqlite3", Test, || program("sqlite3"), Packages(&["sqlite3"])), // makes PowerDNS's
         piece("Unbound", Test, || program("unbound"), Packages(&["unbound"])), // validates our replies
         piece("kdig", Test, || program("kdig"), Packages(&["knot-dnsutils"])),
         piece("kzonesign", Test, || program("kzonesign"), Packages(&["knot-dnssecutils"])),
