@@ -26,7 +26,7 @@ use crate::{
     control::CONTROL_SOCKET,
     dataplane::{Mode, ThreadedNapi},
     store::StoreOptions,
-    zone::archive::JournalLimits,
+    zone::{archive::JournalLimits, guard::Guards},
 };
 
 /// A node's whole configuration, valid in itself: what it refers to (files, interfaces) may still
@@ -114,8 +114,11 @@ pub struct Limits {
     pub transfer_idle: Duration,
     /// A transfer that takes longer is ended.
     pub transfer_time: Duration,
-    /// Octets of one transfer on the wire, and of the zone's records before they are compiled.
+    /// Octets of one transfer on the wire, and of the memory that its records take before they are
+    /// compiled.
     pub transfer_octets: u64,
+    /// Records of one transfer.
+    pub transfer_records: u64,
 }
 
 /// `[transfer]`.
@@ -159,6 +162,8 @@ pub struct Zone {
     pub journal: JournalLimits,
     /// Who is told of each new version (RFC 1996).
     pub notify_to: Vec<Downstream>,
+    /// What its versions must satisfy before they are served, where it comes from primaries.
+    pub guards: Guards,
 }
 
 /// Where a zone's data come from.
@@ -298,6 +303,7 @@ impl Default for Limits {
             transfer_idle: Duration::from_secs(30),
             transfer_time: Duration::from_secs(2 * 3600),
             transfer_octets: 4 << 30,
+            transfer_records: 100_000_000,
         }
     }
 }

@@ -188,6 +188,9 @@ fn read_limits(table: Table<'_>) -> Limits {
         transfer_octets: table
             .integer("transfer-octets", 4096..=1 << 40)
             .unwrap_or(default.transfer_octets),
+        transfer_records: table
+            .integer("transfer-records", 2..=1 << 40)
+            .unwrap_or(default.transfer_records),
     };
     table.finish();
     limits

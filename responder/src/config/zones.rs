@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::Path,
+    time::Duration,
 };
 
 use ipnet::IpNet;
@@ -14,7 +15,10 @@ use super::{
     read::{parse_address, resolve},
     table::{At, Table},
 };
-use crate::zone::archive::JournalLimits;
+use crate::zone::{
+    archive::JournalLimits,
+    guard::{Check, Guards, Zonemd},
+};
 
 /// The keys by name. One that is at fault elsewhere is there without its content, so that zones
 /// which name it are not accused too.
@@ -106,10 +110,12 @@ fn read_zone(
         octets: table.integer("journal-octets", 0..=1 << 40).unwrap_or(default.octets),
         entries: table.integer("journal-entries", 0..=1_000_000).unwrap_or(default.entries),
     };
-    for key in ["notify-from", "notify-key"] {
+    let guards = read_guards(&table, directory);
+    let of_primaries =
+        ["notify-from", "notify-key", "max-shrink", "zonemd", "check-command", "check-time"];
+    for key in of_primaries {
         if table.has("file") && table.has(key) {
-            let message =
-                format!("{key} in {}: only a zone with primaries hears NOTIFY", table.title);
+            let message = format!("{key} in {}: this is for zones with primaries", table.title);
             table.reader().fault(&table.span_of(key), message);
         }
     }
@@ -149,7 +155,33 @@ fn read_zone(
         transfer_to,
         journal,
         notify_to,
+        guards,
     })
+}
+
+/// What a zone's versions must satisfy.
+fn read_guards(table: &Table<'_>, directory: &Path) -> Guards {
+    let zonemd = table.parsed("zonemd", |text| match text {
+        "off" => Ok(Zonemd::Off),
+        "if-present" => Ok(Zonemd::IfPresent),
+        "required" => Ok(Zonemd::Required),
+        _ => Err("one of \"off\", \"if-present\" and \"required\"".to_owned()),
+    });
+    let mut words = table.list("check-command", |word| Ok(word.to_owned())).into_iter();
+    let time = table.duration("check-time", Duration::from_secs(1)..=Duration::from_secs(3600));
+    let program = words.next().map(|(program, _)| program);
+    if program.is_none() && table.has("check-time") {
+        let message = format!("check-time in {} is of no use without check-command", table.title);
+        table.reader().fault(&table.span_of("check-time"), message);
+    }
+    let check = program.map(|program| Check {
+        // One without a slash is looked for where programs are.
+        program: if program.contains('/') { directory.join(program) } else { program.into() },
+        arguments: words.map(|(word, _)| word).collect(),
+        time: time.unwrap_or(Duration::from_secs(60)),
+    });
+    let max_shrink = table.integer("max-shrink", 0..=99).map(|percent| percent as u8);
+    Guards { max_shrink, zonemd: zonemd.map_or(Zonemd::default(), |(zonemd, _)| zonemd), check }
 }
 
 fn read_primary(table: Table<'_>, keys: &Keys) -> Option<Primary> {

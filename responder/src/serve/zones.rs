@@ -120,6 +120,8 @@ impl Zones {
         for entry in entries.values_mut() {
             let purpose = purpose_of(&entry.zone);
             entry.kept.set_purpose(purpose, journal_of(&entry.zone));
+            let guards = (purpose == Purpose::Restart).then(|| entry.zone.guards.clone());
+            entry.kept.set_guards(guards);
             if purpose == Purpose::Transfers && entry.shelf.archive().is_none() {
                 // A small zone that nobody was given so far has nothing to give.
                 entry.fingerprint = None;

@@ -161,7 +161,7 @@ impl Asking<'_> {
         form: Form,
     ) -> Result<Outcome, Failure> {
         let apex = self.apex;
-        let mut gather = Gather::new(apex, self.limits.bounds().octets);
+        let mut gather = Gather::new(apex, self.limits.bounds());
         let mut messages = 0;
         let mut incoming = Incoming::new(apex, question);
         let mut exchange = Exchange::ask(&mut connection, apex, question, self.key()?).await?;

@@ -44,6 +44,8 @@ pub struct Bounds {
     pub time: Duration,
     /// How many octets come in over it, and how many the zone takes in memory before it is compiled.
     pub octets: u64,
+    /// How many records come.
+    pub records: u64,
 }
 
 /// A connection.

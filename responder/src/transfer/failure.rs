@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::zone::Refusal;
+
 macro_rules! causes {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
         /// The kind of a failure.
@@ -41,6 +43,8 @@ causes! {
     Limit = "limit",
     /// The transfer is whole, and what it holds cannot be served.
     Zone = "zone",
+    /// The zone is not what the operator's guards let pass.
+    Guard = "guard",
     /// Our own doing: keys, memory, the store.
     Local = "local",
 }
@@ -73,6 +77,16 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let cause = match refusal {
+            Refusal::Zone(_) => Cause::Zone,
+            Refusal::Guard(_) => Cause::Guard,
+        };
+        Self::new(cause, refusal.to_string())
+    }
+}
 
 impl From<super::tsig::Fault> for Failure {
     fn from(fault: super::tsig::Fault) -> Self {

@@ -3,7 +3,7 @@
 
 use responder_common::wire::rtype;
 
-use super::{Cause, Failure};
+use super::{Cause, Failure, connection::Bounds};
 use crate::zone::{
     Arrivals,
     difference::{Difference, Part},
@@ -22,16 +22,20 @@ pub struct Gather<'a> {
     apex: &'a [u8],
     whole: Arrivals,
     changes: Vec<Difference>,
+    /// Octets of the changes.
     octets: u64,
-    /// No more octets than this, uncompressed.
-    limit: u64,
+    records: u64,
+    bounds: Bounds,
 }
 
+/// Octets of memory that a difference takes beside its records.
+const DIFFERENCE: u64 = 256;
+
 impl<'a> Gather<'a> {
-    /// Nothing yet of the zone at `apex` (lower-case wire form), and never more octets than `limit`.
-    pub fn new(apex: &'a [u8], limit: u64) -> Self {
+    /// Nothing yet of the zone at `apex` (lower-case wire form).
+    pub fn new(apex: &'a [u8], bounds: Bounds) -> Self {
         let (whole, changes) = (Arrivals::new(apex), Vec::new());
-        Self { apex, whole, changes, octets: 0, limit }
+        Self { apex, whole, changes, octets: 0, records: 0, bounds }
     }
 
     /// Takes a record.
@@ -40,10 +44,15 @@ impl<'a> Gather<'a> {
     /// It is one too many.
     pub fn take(&mut self, part: Part<'_>) -> Result<(), Failure> {
         let (Part::Present(record) | Part::Gone(record)) = part;
-        self.octets += (record.owner.len() + record.rdata.len()) as u64;
-        if self.octets > self.limit {
-            let message =
-                format!("the transfer is larger than limits.transfer-octets = {}", self.limit);
+        self.records += 1;
+        if self.records > self.bounds.records {
+            let limit = self.bounds.records;
+            let message = format!("the transfer is larger than limits.transfer-records = {limit}");
+            return Err(Failure::new(Cause::Limit, message));
+        }
+        if self.octets + self.whole.memory() > self.bounds.octets {
+            let limit = self.bounds.octets;
+            let message = format!("the transfer is larger than limits.transfer-octets = {limit}");
             return Err(Failure::new(Cause::Limit, message));
         }
         let begins = matches!(part, Part::Gone(_))
@@ -51,9 +60,14 @@ impl<'a> Gather<'a> {
             && record.owner.eq_ignore_ascii_case(self.apex);
         if begins {
             self.changes.push(Difference::default());
+            self.octets += DIFFERENCE;
         }
         match (self.changes.last_mut(), part) {
-            (Some(difference), part) => difference.push(part),
+            (Some(difference), part) => {
+                let before = difference.octets();
+                difference.push(part);
+                self.octets += difference.octets() - before;
+            }
             (None, Part::Present(record)) => {
                 self.whole.add(record).map_err(|error| Failure::new(Cause::Zone, error))?;
             }

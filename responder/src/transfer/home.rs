@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::zone::{Arrivals, Life, Loaded, difference::Difference};
+use crate::zone::{Arrivals, Life, Loaded, Refusal, difference::Difference};
 
 /// Where transferred zones are served. Its methods may block.
 pub trait Home: Send + Sync {
@@ -17,7 +17,7 @@ pub trait Home: Send + Sync {
         primaries: &[SocketAddr],
         arrivals: Arrivals,
         life: Life,
-    ) -> Result<Loaded, String>;
+    ) -> Result<Loaded, Refusal>;
 
     /// Serves what differences from these primaries make of the version that is served; not expired.
     ///
@@ -29,7 +29,7 @@ pub trait Home: Send + Sync {
         primaries: &[SocketAddr],
         differences: &[Difference],
         life: Life,
-    ) -> Result<Loaded, String>;
+    ) -> Result<Loaded, Refusal>;
 
     /// Notes for the next start that the served version is good for longer.
     ///

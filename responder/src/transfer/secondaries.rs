@@ -150,6 +150,7 @@ impl Limits {
                 idle: limits.transfer_idle,
                 time: limits.transfer_time,
                 octets: limits.transfer_octets,
+                records: limits.transfer_records,
             },
             transfer: transfer.clone(),
             total: Arc::new(Semaphore::new(limits.transfers)),

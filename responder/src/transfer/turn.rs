@@ -135,7 +135,7 @@ impl Secondary {
         let loaded: Loaded = spawn_blocking(work)
             .await
             .map_err(|error| Failure::new(Cause::Local, format!("the compiler failed: {error}")))?
-            .map_err(|message| Failure::new(Cause::Zone, message))?;
+            .map_err(Failure::from)?;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.shared.counts.add(form.label());
         if let Form::Instead(failure) = &form {

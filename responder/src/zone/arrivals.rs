@@ -3,7 +3,7 @@
 use responder_common::wire::rtype;
 
 use super::{
-    Kept, Loaded, Progress,
+    Kept, Loaded, Progress, Refusal,
     archive::{Archive, Error, Lookup as _},
     collect::{Collector, Rows},
     read::{Batch as _, RecordRef},
@@ -21,7 +21,6 @@ pub struct Arrivals {
     rows: Rows,
     gathered: usize,
     records: u64,
-    octets: u64,
 }
 
 impl Arrivals {
@@ -30,7 +29,7 @@ impl Arrivals {
         let mut rows = Rows::default();
         rows.begin(apex);
         let apex = apex.to_owned();
-        Self { apex, collector: Collector::default(), rows, gathered: 0, records: 0, octets: 0 }
+        Self { apex, collector: Collector::default(), rows, gathered: 0, records: 0 }
     }
 
     /// Takes a record of the zone.
@@ -40,7 +39,6 @@ impl Arrivals {
     pub fn add(&mut self, record: RecordRef<'_>) -> Result<(), String> {
         self.rows.add(record);
         self.records += 1;
-        self.octets += (record.owner.len() + record.rdata.len()) as u64;
         self.gathered += 1;
         if self.gathered == GATHER { self.gather() } else { Ok(()) }
     }
@@ -75,9 +73,9 @@ impl Arrivals {
         Ok(arrivals)
     }
 
-    /// Octets of owners and data taken so far, uncompressed.
-    pub fn octets(&self) -> u64 {
-        self.octets
+    /// Octets of memory that they take.
+    pub fn memory(&self) -> u64 {
+        (self.collector.memory() + self.rows.memory()) as u64
     }
 
     /// Serves the zone in place of what was served before: commits what has changed if `kept` knows that,
@@ -85,7 +83,7 @@ impl Arrivals {
     ///
     /// # Errors
     /// It is no zone that can be served; what was served before goes on being served.
-    pub fn serve(mut self, store: &Store, kept: &mut Kept) -> Result<Loaded, String> {
+    pub fn serve(mut self, store: &Store, kept: &mut Kept) -> Result<Loaded, Refusal> {
         self.gather()?;
         serve(store, &self.apex, self.collector, self.records, &Progress::default(), kept)
     }

@@ -67,6 +67,12 @@ impl Collector {
         Ok(())
     }
 
+    /// Octets of memory in use.
+    pub fn memory(&self) -> usize {
+        let blocks: usize = self.blocks.iter().map(Vec::len).sum();
+        blocks + self.entries.capacity() * size_of::<Entry>() + self.keys.len()
+    }
+
     /// Stores octets in a row; their position.
     fn append(&mut self, octets: &[u8]) -> u64 {
         let room = |block: &Vec<u8>| block.capacity() - block.len() >= octets.len();

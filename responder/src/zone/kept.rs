@@ -27,6 +27,7 @@ use super::{
     change::Refused,
     collect::{Owner, sort_key},
     difference::Difference,
+    guard::{self, Guards, Refusal, Subject},
     life::Life,
 };
 use crate::store::Store;
@@ -57,6 +58,8 @@ pub struct Kept {
     names: u64,
     /// For how long the next version is good, where it comes by transfer.
     life: Option<Life>,
+    /// What a version that comes by transfer must satisfy.
+    guards: Option<Guards>,
 }
 
 /// What a zone keeps its contents for.
@@ -149,6 +152,25 @@ impl Kept {
         (self.purpose, self.journal) = (purpose, journal);
     }
 
+    /// What each new version must satisfy; none where nothing but being a zone is asked for.
+    pub fn set_guards(&mut self, guards: Option<Guards>) {
+        self.guards = guards;
+    }
+
+    /// Judges a version that is about to be served.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn judge<'s>(
+        &self,
+        apex: &'s [u8],
+        records: u64,
+        owners: &'s dyn Fn() -> guard::Owners<'s>,
+    ) -> Result<(), Refusal> {
+        let Some(guards) = &self.guards else { return Ok(()) };
+        guards.judge(&Subject { apex, before: self.records(), records, owners })
+    }
+
     /// Where its archive is found.
     pub fn shelf(&self) -> Shelf {
         self.shelf.clone()
@@ -205,17 +227,20 @@ impl Kept {
         &mut self,
         store: &Store,
         differences: &[Difference],
-    ) -> Result<Committed, String> {
-        let archive =
-            self.take().ok_or("the contents are not on disk: changes cannot be applied")?;
+    ) -> Result<Committed, Refusal> {
+        const NOT_KEPT: &str = "the contents are not on disk: changes cannot be applied";
+        let archive = self.take().ok_or_else(|| Refusal::Zone(NOT_KEPT.to_owned()))?;
         let work =
             Work { archive: &archive, store, journal: self.journal, life: self.life.as_ref() };
-        match work.apply(differences) {
+        match work.apply(differences, self.guards.as_ref()) {
             Ok(done) => Ok(self.committed(done)),
             Err(trouble) => {
                 // The archive is ahead of the store only if the store failed at the very end.
                 self.agrees = !matches!(trouble, Trouble::Refused(Refused::Store(_)));
-                Err(trouble.to_string())
+                Err(match trouble {
+                    Trouble::Judged(refusal) => refusal,
+                    trouble => Refusal::Zone(trouble.to_string()),
+                })
             }
         }
     }

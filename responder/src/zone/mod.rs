@@ -8,6 +8,7 @@ mod collect;
 mod compile;
 pub mod difference;
 pub(crate) mod fragment;
+pub mod guard;
 mod kept;
 mod life;
 pub mod name;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use self::compile::write_index;
 pub use self::{
     arrivals::Arrivals,
+    guard::Refusal,
     kept::{Committed, Kept, Purpose, Shelf},
     life::Life,
     progress::{Phase, Progress, watched},
@@ -95,7 +97,7 @@ pub fn load_keeping(
     let report =
         read::read_batches(&apex, file, &limits, progress, &mut |rows: &Rows| collector.add(rows))?;
     let loaded = serve(store, &apex, collector, report.records, progress, kept);
-    let mut loaded = loaded.map_err(fault)?;
+    let mut loaded = loaded.map_err(|refusal| fault(refusal.to_string()))?;
     // What was seen first comes first.
     loaded.warnings.splice(..0, report.warnings);
     Ok(loaded)
@@ -110,8 +112,9 @@ fn serve(
     records: u64,
     progress: &Progress,
     kept: &mut Kept,
-) -> Result<Loaded, String> {
+) -> Result<Loaded, Refusal> {
     collector.sort(progress)?;
+    kept.judge(apex, records, &|| Box::new(collector.owners().map(Ok)))?;
     if let Some(committed) = kept.change(store, collector.owners())? {
         let Committed { serial, names, .. } = committed;
         let usage = store.usage(apex).unwrap_or_default();

@@ -3,14 +3,20 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use crate::{
+    harness::Daemon,
     primaries::{is_served, node, secondary},
     script::{End, Say, Script, Scripted},
 };
 
 /// A transfer of serial 2 that must fail, and how.
 fn refused(change: impl FnOnce(&mut Script), wanted: &str, limits: &str) {
+    refused_by(change, wanted, limits, "");
+}
+
+/// The same, with more in the zone's configuration.
+pub fn refused_by(change: impl FnOnce(&mut Script), wanted: &str, limits: &str, more: &str) {
     let primary = Scripted::start(Script::good(1));
-    let node = node(&format!("{limits}{}", secondary(&[primary.port], None, "")));
+    let node = node(&format!("{limits}{}", secondary(&[primary.port], None, more)));
     let daemon = node.serve();
     daemon.until("the zone", || is_served(&daemon, 1));
     let mut script = Script::good(2);
@@ -120,22 +126,43 @@ fn a_primary_that_stalls_is_left() {
 #[test]
 fn a_transfer_that_never_ends_is_cut_at_the_limit() {
     let primary = Scripted::start(Script::good(1));
-    let limits = "[limits]\ntransfer-octets = 3000000\n";
+    const LIMIT: u64 = 60_000_000;
+    let limits = format!("[limits]\ntransfer-octets = {LIMIT}\n");
     let node = node(&format!("{limits}{}", secondary(&[primary.port], None, "")));
     let daemon = node.serve();
     daemon.until("the zone", || is_served(&daemon, 1));
+    let before = peak(&daemon);
     let mut endless = Script::good(2);
     let many = |number: u8| Say::A("many.tld.test.", [10, 0, number, 1]);
     endless.messages[2] = (0..200).map(many).collect();
     endless.end = End::Repeat;
     primary.set(Some(endless));
     let ran = node.run(&["zone", "refresh", "tld.test.", "--config", "r.toml"]);
-    assert!(ran.err.ends_with("is larger than limits.transfer-octets = 3000000\n"), "{ran:?}");
+    let wanted = format!("is larger than limits.transfer-octets = {LIMIT}\n");
+    assert!(ran.err.ends_with(&wanted), "{ran:?}");
     assert!(is_served(&daemon, 1));
     // What the system holds in its buffers was sent, and little more than the limit was read.
     std::thread::sleep(Duration::from_millis(100));
-    assert!(primary.sent.load(Relaxed) < 20_000_000);
+    assert!(primary.sent.load(Relaxed) < LIMIT + 20_000_000);
+    let grown = peak(&daemon) - before;
+    assert!(grown < LIMIT + LIMIT / 10, "{grown} octets of memory");
 }
+
+/// The most memory that a daemon had so far, in octets.
+fn peak(daemon: &Daemon<'_>) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[test]
+fn a_transfer_of_too_many_records_is_cut_at_the_limit() {
+    let wanted = "the transfer is larger than limits.transfer-records = 4";
+    refused(|script| script.messages[1].push(Say::A("a.tld.test.", [1; 4])), wanted, FOUR);
+}
+
+/// As many records as a good script has, its last SOA not counted.
+const FOUR: &str = "[limits]\ntransfer-records = 4\n";
 
 #[test]
 fn rfc5936_a_transfer_of_an_older_serial_than_announced_is_refused() {

@@ -8,6 +8,7 @@ mod harness;
 #[allow(dead_code)]
 mod servers;
 
+mod guards;
 mod hostile;
 mod incremental;
 mod life;

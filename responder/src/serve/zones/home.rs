@@ -13,7 +13,7 @@ use crate::{
     config::ZoneSource,
     control::ZoneState,
     transfer::{Home, Standing},
-    zone::{self, Arrivals, Committed, Kept, Life, Loaded, difference::Difference},
+    zone::{self, Arrivals, Committed, Kept, Life, Loaded, Refusal, difference::Difference},
 };
 
 impl Zones {
@@ -61,8 +61,8 @@ impl Zones {
         zone: &str,
         primaries: &[SocketAddr],
         life: Life,
-        work: impl FnOnce(&mut Kept) -> Result<Loaded, String>,
-    ) -> Result<Loaded, String> {
+        work: impl FnOnce(&mut Kept) -> Result<Loaded, Refusal>,
+    ) -> Result<Loaded, Refusal> {
         let _alone = lock(&self.loading);
         // The configuration may have changed while the transfer went on.
         let comes_from = |entry: &Entry| match &entry.zone.source {
@@ -70,7 +70,7 @@ impl Zones {
             ZoneSource::File(_) => false,
         };
         if !lock(&self.entries).get(zone).is_some_and(comes_from) {
-            return Err("the zone is no longer configured with these primaries".to_owned());
+            return Err("the zone is no longer configured with these primaries".to_owned().into());
         }
         let started = Instant::now();
         let mut kept = self.lend(zone);
@@ -83,7 +83,7 @@ impl Zones {
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Some(entry) = lock(&self.entries).get_mut(zone) {
             entry.kept = kept;
-            entry.status.note(result.clone(), milliseconds);
+            entry.status.note(result.clone().map_err(|refusal| refusal.to_string()), milliseconds);
         }
         self.announce(zone);
         result
@@ -103,7 +103,7 @@ impl Home for Zones {
         primaries: &[SocketAddr],
         arrivals: Arrivals,
         life: Life,
-    ) -> Result<Loaded, String> {
+    ) -> Result<Loaded, Refusal> {
         self.renew(zone, primaries, life, |kept| arrivals.serve(&self.store, kept))
     }
 
@@ -113,7 +113,7 @@ impl Home for Zones {
         primaries: &[SocketAddr],
         differences: &[Difference],
         life: Life,
-    ) -> Result<Loaded, String> {
+    ) -> Result<Loaded, Refusal> {
         let apex = zone::name::from_text_lower(zone)?;
         self.renew(zone, primaries, life, |kept| {
             let committed = kept.apply(&self.store, differences)?;
@@ -146,7 +146,7 @@ impl Home for Zones {
 }
 
 /// A fault in the compiler is this zone's misfortune, not the daemon's.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+fn guarded<T, E: From<String>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err("the zone compiler failed: please report this".to_owned()))
+        .unwrap_or_else(|_| Err("the zone compiler failed: please report this".to_owned().into()))
 }

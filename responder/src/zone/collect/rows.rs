@@ -44,6 +44,14 @@ impl Rows {
         self.fault.clone().map_or(Ok(()), Err)
     }
 
+    /// Octets of memory in use.
+    pub fn memory(&self) -> usize {
+        self.octets.len()
+            + self.entries.len() * size_of::<Entry>()
+            + self.records.len() * size_of::<Record>()
+            + self.data.len()
+    }
+
     /// All rows.
     pub fn octets(&self) -> &[u8] {
         &self.octets

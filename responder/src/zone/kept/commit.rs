@@ -17,6 +17,7 @@ use crate::{
         change::{self, Archived, Changed, Key, Refused},
         collect::Owner,
         difference::Difference,
+        guard::{self, Guards, Refusal, Subject},
         life::Life,
     },
 };
@@ -48,6 +49,8 @@ pub enum Trouble {
     Refused(Refused),
     /// Differences do not fit the contents.
     Unfit(String),
+    /// The new version is not what it must be.
+    Judged(Refusal),
 }
 
 impl From<Error> for Trouble {
@@ -63,6 +66,7 @@ impl fmt::Display for Trouble {
             Self::Refused(Refused::Rebuild) => f.write_str("so much changes that all of it does"),
             Self::Refused(Refused::Zone(message) | Refused::Contents(message))
             | Self::Unfit(message) => f.write_str(message),
+            Self::Judged(refusal) => refusal.fmt(f),
             Self::Refused(Refused::Store(error)) => write!(f, "the store: {error}"),
         }
     }
@@ -84,13 +88,31 @@ impl Work<'_> {
     }
 
     /// Applies differences to archive and store.
-    pub fn apply(&self, differences: &[Difference]) -> Result<Done, Trouble> {
+    pub fn apply(
+        &self,
+        differences: &[Difference],
+        guards: Option<&Guards>,
+    ) -> Result<Done, Trouble> {
         let mut writer = self.archive.writer()?;
         let mut edit = writer.begin()?;
+        let before = Some(edit.records()?);
         let keys = apply::apply(&mut edit, differences).map_err(|unfit| match unfit {
             apply::Unfit::Contents(message) => Trouble::Unfit(message),
             apply::Unfit::Archive(error) => Trouble::Archive(error),
         })?;
+        if let Some(guards) = guards {
+            let owners = || -> guard::Owners<'_> {
+                match edit.all() {
+                    Ok(all) => Box::new(all.map(|owner| {
+                        owner.map(|owner| owner.to_owner()).map_err(|error| error.to_string())
+                    })),
+                    Err(error) => Box::new(std::iter::once(Err(error.to_string()))),
+                }
+            };
+            let (apex, records) = (self.archive.apex(), edit.records()?);
+            let subject = Subject { apex, before, records, owners: &owners };
+            guards.judge(&subject).map_err(Trouble::Judged)?;
+        }
         self.settle(edit, &keys, differences)
     }
 

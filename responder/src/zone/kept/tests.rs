@@ -81,11 +81,13 @@ impl Scene {
     fn load(&mut self, records: &[Given]) -> Result<(), String> {
         let mut arrivals = Arrivals::new(APEX);
         records.iter().try_for_each(|given| arrivals.add(record(given)))?;
-        arrivals.serve(&self.store, &mut self.kept).map(drop)
+        let served = arrivals.serve(&self.store, &mut self.kept);
+        served.map(drop).map_err(|refusal| refusal.to_string())
     }
 
     fn apply(&mut self, differences: &[Difference]) -> Result<u32, String> {
-        self.kept.apply(&self.store, differences).map(|committed| committed.serial)
+        let applied = self.kept.apply(&self.store, differences);
+        applied.map(|committed| committed.serial).map_err(|refusal| refusal.to_string())
     }
 
     /// Owner, type, signature or not, data.
