@@ -62,10 +62,10 @@ fn write_data_plane(text: &mut String, status: &Status) -> Result<()> {
     }
     for attachment in &plane.attachments {
         let warning = attachment.warning.as_ref().map_or(String::new(), |w| format!(": {w}"));
-        let polled = if attachment.threaded_napi { ", polled by a kernel thread" } else { "" };
+        let spread = if attachment.receive_scaling { ", spread over the processors" } else { "" };
         let (interface, mode) = (&attachment.interface, mode_label(attachment.mode));
         let tc = attachment.tc.map_or(String::new(), |tc| format!(", tc by {}", tc.label()));
-        writeln!(text, "  {interface} {mode}{tc}{polled}{warning}")?;
+        writeln!(text, "  {interface} {mode}{tc}{spread}{warning}")?;
     }
     Ok(())
 }

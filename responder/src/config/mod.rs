@@ -24,7 +24,7 @@ pub use name::canonical_name;
 
 use crate::{
     control::CONTROL_SOCKET,
-    dataplane::{Mode, ThreadedNapi},
+    dataplane::{Mode, ReceiveScaling},
     store::StoreOptions,
     zone::{archive::JournalLimits, guard::Guards},
 };
@@ -78,8 +78,8 @@ pub struct Xdp {
     pub mode: Mode,
     /// Interfaces on which queries arrive.
     pub interfaces: Vec<String>,
-    /// Whether a kernel thread polls them.
-    pub threaded_napi: ThreadedNapi,
+    /// Whether the work of their receive queues is spread over the processors.
+    pub receive_scaling: ReceiveScaling,
 }
 
 /// `[telemetry]`.
@@ -271,7 +271,7 @@ impl Default for Config {
             xdp: Xdp {
                 mode: Mode::Auto,
                 interfaces: Vec::new(),
-                threaded_napi: ThreadedNapi::Auto,
+                receive_scaling: ReceiveScaling::Auto,
             },
             telemetry: Telemetry::default(),
             limits: Limits::default(),

@@ -15,7 +15,7 @@ use super::{
     table::{Reader, Table},
     zones,
 };
-use crate::dataplane::{Mode, ThreadedNapi};
+use crate::dataplane::{Mode, ReceiveScaling};
 
 /// The longest NSID: an OPT with it and a cookie fits 512 octets beside a 255-octet name.
 const NSID_OCTETS: usize = 64;
@@ -130,15 +130,15 @@ fn read_xdp(table: Table<'_>) -> Xdp {
             }
         }
     }
-    let threaded_napi = table.parsed("threaded-napi", |text| match text {
-        "auto" => Ok(ThreadedNapi::Auto),
-        "on" => Ok(ThreadedNapi::On),
-        "off" => Ok(ThreadedNapi::Off),
+    let receive_scaling = table.parsed("receive-scaling", |text| match text {
+        "auto" => Ok(ReceiveScaling::Auto),
+        "on" => Ok(ReceiveScaling::On),
+        "off" => Ok(ReceiveScaling::Off),
         _ => Err("one of \"auto\", \"on\" and \"off\"".to_owned()),
     });
-    let threaded_napi = threaded_napi.map_or(ThreadedNapi::Auto, |(wanted, _)| wanted);
+    let receive_scaling = receive_scaling.map_or(ReceiveScaling::Auto, |(wanted, _)| wanted);
     table.finish();
-    Xdp { mode, interfaces, threaded_napi }
+    Xdp { mode, interfaces, receive_scaling }
 }
 
 fn read_telemetry(table: Table<'_>) -> Telemetry {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use super::{Config, Reading, ZoneSource};
-use crate::dataplane::{Mode, ThreadedNapi};
+use crate::dataplane::{Mode, ReceiveScaling};
 
 /// The sample of the design, word for word.
 const SAMPLE: &str = r#"
@@ -68,7 +68,7 @@ fn the_sample_of_the_design_works_as_it_stands() {
     assert_eq!(config.node.id, "scl1");
     assert_eq!(config.listen.addresses.len(), 2);
     assert_eq!(config.xdp.mode, Mode::Auto);
-    assert_eq!(config.xdp.threaded_napi, ThreadedNapi::Auto);
+    assert_eq!(config.xdp.receive_scaling, ReceiveScaling::Auto);
     assert_eq!(config.keys[0].name, "client-sv.");
     let file = ZoneSource::File("/etc/responder/zones/lac.zone".into());
     assert_eq!(config.zones[0].source, file);
@@ -172,10 +172,10 @@ fn addresses_are_required() {
 }
 
 #[test]
-fn threaded_napi_has_three_words() {
+fn receive_scaling_has_three_words() {
     assert_eq!(
-        faults_beside_listen("[xdp]\nmode = \"off\"\nthreaded-napi = \"yes\""),
-        ["4:17: threaded-napi in [xdp]: \"yes\": one of \"auto\", \"on\" and \"off\""]
+        faults_beside_listen("[xdp]\nmode = \"off\"\nreceive-scaling = \"yes\""),
+        ["4:19: receive-scaling in [xdp]: \"yes\": one of \"auto\", \"on\" and \"off\""]
     );
 }
 

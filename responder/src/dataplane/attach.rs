@@ -23,7 +23,7 @@ pub fn attach(ebpf: &mut Ebpf, interface: &str, mode: Mode) -> anyhow::Result<At
     let done = |mode, tc: Option<Behind>, warning| {
         let (hook, slot) = tc.map_or((None, None), |tc| (Some(tc.hook), tc.slot));
         let interface = interface.to_owned();
-        (Attachment { interface, mode, tc: hook, threaded_napi: false, warning }, slot)
+        (Attachment { interface, mode, tc: hook, receive_scaling: false, warning }, slot)
     };
     match mode {
         Mode::Off => Ok(done(Mode::Off, None, None)),

@@ -5,13 +5,13 @@
 //! | [`maps`] | the programs' maps as the store's memory |
 //! | [`attach`] | hooks and interfaces |
 //! | [`clsact`] | the tc hook of kernels before 6.6 |
-//! | [`polling`] | who polls the interfaces |
+//! | [`scaling`] | how the work of a lone receive queue is spread over the processors |
 //! | [`trial`] | single runs, for tests and benches |
 
 mod attach;
 mod clsact;
 mod maps;
-mod polling;
+mod scaling;
 pub mod trial;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -25,7 +25,7 @@ use aya::{
 use responder_common::verdict::{COUNTERS, Verdict};
 use serde::{Deserialize, Serialize};
 
-pub use polling::{Polling, ThreadedNapi};
+pub use scaling::{ReceiveScaling, Scaling};
 
 use crate::store::{Store, StoreOptions};
 
@@ -91,9 +91,9 @@ pub struct Attachment {
     /// How the tc program hangs in the kernel; nothing where it does not.
     #[serde(default)]
     pub tc: Option<TcHook>,
-    /// Whether the daemon gave its polling to a kernel thread.
+    /// Whether the daemon spread the work of its receive queues over the processors.
     #[serde(default)]
-    pub threaded_napi: bool,
+    pub receive_scaling: bool,
     /// Why it is less than what was asked for, if it is.
     pub warning: Option<String>,
 }

@@ -8,14 +8,14 @@ use tracing::{debug, info, warn};
 use crate::{
     config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
-    dataplane::{Attachment, Counters, DataPlane, Mode, Polling, ThreadedNapi},
+    dataplane::{Attachment, Counters, DataPlane, Mode, Scaling, ReceiveScaling},
     store::{Store, StoreOptions},
 };
 
 /// The kernel programs of this daemon, if there are any.
 pub struct Plane {
     configured: Mode,
-    threaded: ThreadedNapi,
+    scaling: ReceiveScaling,
     state: Mutex<State>,
 }
 
@@ -23,7 +23,7 @@ pub struct Plane {
 struct State {
     programs: Option<DataPlane>,
     attachments: Vec<Attachment>,
-    polling: Vec<Polling>,
+    scaled: Vec<Scaling>,
     degraded: Option<String>,
     /// What the programs had counted when they were detached.
     last: Counters,
@@ -38,8 +38,8 @@ impl Plane {
     /// line with the remedy.
     pub fn prepare(config: &Config) -> Result<(Self, Arc<Store>)> {
         let (mode, interfaces) = (config.xdp.mode, &config.xdp.interfaces);
-        let threaded = config.xdp.threaded_napi;
-        let plane = Self { configured: mode, threaded, state: Mutex::default() };
+        let scaling = config.xdp.receive_scaling;
+        let plane = Self { configured: mode, scaling, state: Mutex::default() };
         let options = config.store_options();
         if mode == Mode::Off || interfaces.is_empty() {
             return Ok((plane, without_kernel(&options)?));
@@ -74,7 +74,7 @@ impl Plane {
     pub fn attach(&self, interfaces: &[String]) -> Result<()> {
         let mut state = self.state();
         let Some(programs) = state.programs.as_mut() else { return Ok(()) };
-        let (mut attachments, mut pollings) = (Vec::new(), Vec::new());
+        let (mut attachments, mut scaled) = (Vec::new(), Vec::new());
         for interface in interfaces {
             let mut attachment = match programs.attach(interface, self.configured) {
                 Ok(attachment) => attachment,
@@ -82,7 +82,7 @@ impl Plane {
                     interface: interface.clone(),
                     mode: Mode::Off,
                     tc: None,
-                    threaded_napi: false,
+                    receive_scaling: false,
                     warning: Some(format!("{error:#}")),
                 },
                 Err(error) => {
@@ -95,15 +95,15 @@ impl Plane {
                 Some(warning) => warn!(interface, mode = label(attachment.mode), "{warning}"),
             }
             if attachment.mode != Mode::Off {
-                let polling = arrange_polling(interface, self.threaded);
-                attachment.threaded_napi = polling.is_some();
-                pollings.extend(polling);
+                let scaling = spread(interface, self.scaling);
+                attachment.receive_scaling = scaling.is_some();
+                scaled.extend(scaling);
             }
             attachments.push(attachment);
         }
         let nowhere = attachments.iter().all(|attachment| attachment.mode == Mode::Off);
         state.attachments = attachments;
-        state.polling = pollings;
+        state.scaled = scaled;
         drop(state);
         if nowhere {
             self.degrade("no interface takes the programs".to_owned());
@@ -118,7 +118,7 @@ impl Plane {
             state.last = programs.counters();
         }
         state.attachments.clear();
-        state.polling.clear();
+        state.scaled.clear();
     }
 
     /// What the programs have counted so far.
@@ -150,21 +150,21 @@ impl Plane {
     }
 }
 
-/// Gives an interface's polling to a thread, where that helps or is asked for.
-fn arrange_polling(interface: &str, wanted: ThreadedNapi) -> Option<Polling> {
-    match Polling::arrange(interface, wanted) {
-        Ok(polling) => {
-            if polling.is_some() {
-                info!(interface, "polled by a kernel thread (threaded NAPI)");
+/// Spreads the work of an interface's receive queues, where that helps or is asked for.
+fn spread(interface: &str, wanted: ReceiveScaling) -> Option<Scaling> {
+    match Scaling::arrange(interface, wanted) {
+        Ok(scaling) => {
+            if scaling.is_some() {
+                info!(interface, "its work is spread over the processors (threaded NAPI, RPS)");
             }
-            polling
+            scaling
         }
-        Err(error) if wanted == ThreadedNapi::On => {
-            warn!(interface, "xdp.threaded-napi cannot be switched on: {error:#}");
+        Err(error) if wanted == ReceiveScaling::On => {
+            warn!(interface, "xdp.receive-scaling cannot be switched on: {error:#}");
             None
         }
         Err(error) => {
-            debug!(interface, "threaded NAPI: {error:#}");
+            debug!(interface, "receive scaling: {error:#}");
             None
         }
     }

@@ -26,11 +26,11 @@ pub fn attach(pair: &Pair, folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Gives the polling of the server's interface to a kernel thread, as our daemon does by itself where
-/// there is one queue.
+/// there is one queue; steering would find nothing to do, since the reflector leaves nothing to others.
 ///
 /// # Errors
 /// When the kernel has no such switch.
-pub fn poll_by_thread(pair: &Pair) -> anyhow::Result<()> {
+pub fn scale(pair: &Pair) -> anyhow::Result<()> {
     let switch = format!("/sys/class/net/{SERVER_INTERFACE}/threaded");
     let mut shell = pair.server.command("sh");
     process::output(shell.args(["-c", &format!("echo 1 >{switch}")]))?;

@@ -156,22 +156,22 @@ pub fn start_ours(
     mode: &str,
     folder: &Path,
 ) -> anyhow::Result<Daemon> {
-    start_ours_polled(program, pair, zones, mode, "auto", folder)
+    start_ours_scaled(program, pair, zones, mode, "auto", folder)
 }
 
-/// As [`start_ours`], with a word for `xdp.threaded-napi`.
+/// As [`start_ours`], with a word for `xdp.receive-scaling`.
 ///
 /// # Errors
 /// As [`Daemon::start`].
-pub fn start_ours_polled(
+pub fn start_ours_scaled(
     program: &Path,
     pair: &Pair,
     zones: &[Zone],
     mode: &str,
-    polling: &str,
+    scaling: &str,
     folder: &Path,
 ) -> anyhow::Result<Daemon> {
-    let folder = folder.join(format!("responder-{mode}-{polling}"));
+    let folder = folder.join(format!("responder-{mode}-{scaling}"));
     fs::create_dir_all(folder.join("state"))?;
     let plan = Plan {
         kind: Kind::Responder,
@@ -189,7 +189,7 @@ pub fn start_ours_polled(
     let interfaces: &[&str] = if mode == "off" { &[] } else { &[SERVER_INTERFACE] };
     let config = folder.join("responder.toml");
     let text = configs::responder(&plan, mode, interfaces);
-    let text = text.replace("[xdp]\n", &format!("[xdp]\nthreaded-napi = \"{polling}\"\n"));
+    let text = text.replace("[xdp]\n", &format!("[xdp]\nreceive-scaling = \"{scaling}\"\n"));
     fs::write(&config, text)?;
     Daemon::start(&pair.server, program, &config, &folder, Duration::from_secs(120))
 }

@@ -50,7 +50,7 @@ struct Row {
     server: String,
     flood: f64,
     of_reflector: Option<f64>,
-    of_threaded: Option<f64>,
+    of_scaled: Option<f64>,
     octets: String,
     above: Option<f64>,
     each: f64,
@@ -69,7 +69,7 @@ fn rows_of(workload: &Value) -> (String, Vec<Row>) {
     let of = |label: &str, turn: &str, name: &str| {
         servers().find(|server| server["server"] == label).map(|server| rounds(server, turn, name))
     };
-    let (bare, threaded) = (Server::Reflector.label(), Server::ReflectorThread.label());
+    let (bare, scaled) = (Server::Reflector.label(), Server::ReflectorThread.label());
     let (rate, each) = ("replies per second", "microseconds per reply");
     let row = |server: &Value| {
         let label = server["server"].as_str().unwrap_or_default();
@@ -83,7 +83,7 @@ fn rows_of(workload: &Value) -> (String, Vec<Row>) {
         Row {
             server: label.to_owned(),
             of_reflector: share(of(bare, "flood", rate)),
-            of_threaded: share(of(threaded, "flood", rate)),
+            of_scaled: share(of(scaled, "flood", rate)),
             flood: median(flood.iter().copied()),
             octets: server["flood"][0]["average reply"].as_str().unwrap_or_default().to_owned(),
             above,
@@ -111,7 +111,7 @@ fn table(rows: &[Row]) -> String {
         "server",
         "flood, replies/s",
         "of the reflector",
-        "of the reflector, threaded",
+        "of the reflector, scaled",
         "reply",
         "µs/reply at the steady rate",
         "above the reflector",
@@ -128,7 +128,7 @@ fn table(rows: &[Row]) -> String {
             row.server.clone(),
             thousands(row.flood),
             some(row.of_reflector, 2),
-            some(row.of_threaded, 2),
+            some(row.of_scaled, 2),
             row.octets.clone(),
             format!("{:.2}", row.each),
             some(row.above, 2),
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!((label.as_str(), rows.len()), ("some", 2));
         assert_eq!(rows[1].of_reflector, Some(0.5));
         assert_eq!(rows[1].above, Some(0.5));
-        assert_eq!((rows[0].above, rows[1].of_threaded), (None, None));
+        assert_eq!((rows[0].above, rows[1].of_scaled), (None, None));
         assert_eq!(rows[1].load, Some(1.5));
     }
 }

@@ -30,7 +30,7 @@ pub enum Server {
     Bind,
     /// Ours as it is by default: a kernel thread polls an interface of one queue
     Responder,
-    /// Ours with `xdp.threaded-napi = "off"`
+    /// Ours with `xdp.receive-scaling = "off"`
     ResponderInline,
 }
 
@@ -51,12 +51,12 @@ impl Server {
     pub fn label(self) -> &'static str {
         match self {
             Self::Reflector => "reflector",
-            Self::ReflectorThread => "reflector, threaded NAPI",
+            Self::ReflectorThread => "reflector, scaled",
             Self::Knot => "Knot",
             Self::KnotXdp => "Knot AF_XDP",
             Self::Nsd => "NSD",
             Self::Bind => "BIND",
-            Self::Responder => "responder (threaded NAPI)",
+            Self::Responder => "responder (scaled)",
             Self::ResponderInline => "responder, \"off\"",
         }
     }
@@ -94,8 +94,8 @@ impl Running {
         let pair = Pair::with_queues(queues)?;
         let zones = std::slice::from_ref(zone);
         let peer = |kind| servers::start_peer(kind, &pair, zones, 2, folder).map(Handle::Peer);
-        let ours = |polling| {
-            servers::start_ours_polled(program, &pair, zones, "native", polling, folder)
+        let ours = |scaling| {
+            servers::start_ours_scaled(program, &pair, zones, "native", scaling, folder)
                 .map(Handle::Ours)
         };
         let begin = Instant::now();
@@ -103,7 +103,7 @@ impl Running {
             Server::Reflector => reflector::attach(&pair, folder).map(|()| Handle::Reflector)?,
             Server::ReflectorThread => {
                 reflector::attach(&pair, folder)?;
-                reflector::poll_by_thread(&pair)?;
+                reflector::scale(&pair)?;
                 Handle::Reflector
             }
             Server::Knot => peer(Kind::Knot)?,
