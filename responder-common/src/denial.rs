@@ -145,9 +145,21 @@ pub fn cover<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     if cell == 0 {
         return fault;
     }
+    if is_said(s, zone, cell) {
+        return Next::Reply;
+    }
     let origin = s.origin;
     prove(platform, s, zone, origin, cell);
     Next::Reply
+}
+
+/// Whether the fragment with which the reply began has the record of a cell already.
+#[inline(always)]
+fn is_said(s: &Scratch, zone: &Snapshot, cell: Address) -> bool {
+    zone.nonexistent != 0
+        && s.items_length.get() == 1
+        && s.items[0].fragment == zone.nonexistent
+        && (cell == zone.no_wildcard || (zone.denial == denial::NSEC3 && cell == zone.apex_proof))
 }
 
 /// The next closer name as a sort key: its labels below the apex, from the right (RFC 4034, section 6.1).

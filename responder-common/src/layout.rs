@@ -11,7 +11,7 @@ use core::mem::{align_of, offset_of, size_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes whenever a layout in this file changes its meaning; maps of another version are not adopted.
-pub const LAYOUT_VERSION: u32 = 5;
+pub const LAYOUT_VERSION: u32 = 6;
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -126,6 +126,11 @@ pub struct Snapshot {
     pub directory: Address,
     /// The [`Cell`] of the apex's own NSEC or NSEC3.
     pub apex_proof: Address,
+    /// `negative` and what proves, for any name whose closest encloser is the apex, all but that the next
+    /// closer name does not exist; zero where the zone is not signed or has a wildcard at the apex.
+    pub nonexistent: Address,
+    /// The [`Cell`] of the record in it that denies the wildcard.
+    pub no_wildcard: Address,
     /// The salt, zeros behind it.
     pub salt: [u64; 7],
 }
@@ -410,7 +415,7 @@ pub mod patch {
 }
 
 const _: () = {
-    assert!(size_of::<Snapshot>() == 360 && align_of::<Snapshot>() == 8);
+    assert!(size_of::<Snapshot>() == 368 && align_of::<Snapshot>() == 8);
     assert!(offset_of!(Snapshot, name) == 32);
     assert!(size_of::<Bucket>() == 64);
     assert!(size_of::<Link>() == 16 && size_of::<Cell>() == 16);

@@ -6,6 +6,7 @@ use crate::{
     bounds,
     layout::{Address, BUCKET_SLOTS, Bucket, Node, Snapshot, ZONE_SLOTS, ZoneSlot, node},
     name::{absorb, keep},
+    plan,
     platform::Platform,
     scratch::Scratch,
     verdict::{Next, Verdict},
@@ -172,11 +173,15 @@ const WALK_STEPS: u32 = 1024;
 /// Walks from the apex towards the current name and leaves the last node that it met, and its depth.
 ///
 /// It ends at the name itself, at a delegation, at a DNAME above the name, or at the closest encloser.
+/// `Reply`: the zone has expired, and that is the reply.
 #[inline(always)]
 pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else {
         return Next::Stop(Verdict::Fault);
     };
+    if zone.expired != 0 {
+        return plan::expired(s);
+    }
     let version = zone.version;
     let index = zone.index;
     let mask = zone.index_mask;

@@ -36,16 +36,18 @@ pub fn begin<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         explain(s, ede::NOT_AUTHORITATIVE);
         return refused(s);
     }
-    let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else {
-        return Next::Stop(Verdict::Fault);
-    };
-    if zone.expired != 0 {
+    Next::Continue
+}
+
+/// The zone's data are too old to be served. Behind an alias, the reply stays with what was said.
+#[inline(always)]
+pub(crate) fn expired(s: &mut Scratch) -> Next {
+    if s.answers_length.get() == 0 {
         explain(s, ede::INVALID_DATA);
         s.rcode.set(u32::from(rcode::SERVFAIL));
         s.verdict.set(Verdict::ServFail as u32);
-        return Next::Reply;
     }
-    Next::Continue
+    Next::Reply
 }
 
 /// Not for this server to answer.
@@ -155,6 +157,10 @@ fn no_name<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot, origin: 
     // Also behind an alias: the rcode is the last name's (RFC 6604, section 3).
     s.rcode.set(u32::from(rcode::NXDOMAIN));
     s.verdict.set(Verdict::NxDomain as u32);
+    if zone.nonexistent != 0 && s.node.get() == zone.apex && s.items_length.get() == 0 {
+        push(platform, s, origin, zone.nonexistent, section::AUTHORITY, 0);
+        return if denial::wanted(s, zone) { Next::Cover } else { Next::Reply };
+    }
     push(platform, s, origin, zone.negative, section::AUTHORITY, 0);
     if !denial::wanted(s, zone) {
         return Next::Reply;

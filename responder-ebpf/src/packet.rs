@@ -36,10 +36,27 @@ pub trait Packet {
     unsafe fn store(&self, offset: u32, from: *const u8, length: u32) -> bool;
 }
 
-/// Recognises a query to us and copies headers and message to the scratch memory.
+/// Recognises a query to us.
 #[inline(always)]
-pub fn receive<P: Packet>(packet: &P, kernel: &Kernel, s: &mut Scratch) -> Result<(), Verdict> {
-    frame::query(&Received(packet), kernel.root(), s)?;
+pub fn recognise<P: Packet>(packet: &P, kernel: &Kernel, s: &mut Scratch) -> Result<(), Verdict> {
+    frame::query(&Received(packet), kernel.root(), s)
+}
+
+/// Whether a recognised query has records beside its question: an OPT, most likely.
+#[inline(always)]
+pub fn has_additional<P: Packet>(packet: &P, s: &Scratch) -> bool {
+    const COUNT: u32 = 10;
+    let head = opaque(u64::from(s.head_length.get()));
+    if head > u64::from(HEADERS_MAX) {
+        return false;
+    }
+    let at = opaque(head) as u32 + COUNT;
+    Received(packet).read::<u16>(at).is_some_and(|count| count != 0)
+}
+
+/// Copies headers and message of a recognised query to the scratch memory.
+#[inline(always)]
+pub fn take<P: Packet>(packet: &P, s: &mut Scratch) -> Result<(), Verdict> {
     let head = opaque(u64::from(s.head_length.get()));
     let query = opaque(u64::from(s.query_length.get()));
     if head > u64::from(HEADERS_MAX) || query > QUERY_MAX as u64 {

@@ -32,7 +32,8 @@ fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
         // SAFETY: a helper on the program's own context; it fails where the skb is shorter, which is fine.
         unsafe { bpf_skb_pull_data(ctx.skb.skb, 0) };
     }
-    packet::receive(ctx, &kernel, s)?;
+    packet::recognise(ctx, &kernel, s)?;
+    packet::take(ctx, s)?;
     // A query from this host or a guest has its checksum still to be finished, and so has its reply.
     let kind = if frame::is_partial(&kernel, s) { Checksum::Pseudo } else { Checksum::Full };
     let length = engine::respond(&mut steps::Global)?;

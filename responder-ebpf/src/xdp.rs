@@ -24,14 +24,15 @@ pub fn answer(ctx: &XdpContext) -> Verdict {
 fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
     let kernel = Kernel::new().ok_or(Verdict::Fault)?;
     let s = scratch().ok_or(Verdict::Fault)?;
-    packet::receive(ctx, &kernel, s)?;
+    packet::recognise(ctx, &kernel, s)?;
     // A query with EDNS may well have a long reply. Where frames hardly ever have the room (an skb has
     // none behind), it is left to tc before the work is done, not after.
     let room = Room::here().ok_or(Verdict::Fault)?;
-    let long = s.message[11] != 0;
+    let long = packet::has_additional(ctx, s);
     if long && room.is_hopeless() {
         return Err(Verdict::NoRoom);
     }
+    packet::take(ctx, s)?;
     let length = engine::respond(&mut steps::Global)?;
     let grown = grow(ctx, s, length);
     if long {

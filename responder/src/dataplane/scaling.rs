@@ -98,9 +98,9 @@ impl Switch {
 fn receive_queues(folder: &Path) -> Result<Vec<PathBuf>> {
     let queues = folder.join("queues");
     let entries = fs::read_dir(&queues).with_context(|| queues.display().to_string())?;
-    let receives = |path: &PathBuf| path.file_name().is_some_and(|name| {
-        name.to_string_lossy().starts_with("rx-")
-    });
+    let receives = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("rx-"))
+    };
     Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(receives).collect())
 }
 
@@ -109,7 +109,9 @@ fn mask(list: &str) -> String {
     let mut groups = Vec::new();
     for range in list.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) else { continue };
+        let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) else {
+            continue;
+        };
         for processor in first..=last {
             let group = processor / 32;
             groups.resize(groups.len().max(group + 1), 0_u32);

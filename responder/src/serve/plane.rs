@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 use crate::{
     config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
-    dataplane::{Attachment, Counters, DataPlane, Mode, Scaling, ReceiveScaling},
+    dataplane::{Attachment, Counters, DataPlane, Mode, ReceiveScaling, Scaling},
     store::{Store, StoreOptions},
 };
 

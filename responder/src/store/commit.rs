@@ -196,6 +196,14 @@ impl<'a> Commit<'a> {
         self.cells.insert(cell, Cell::new(self.version(), fragment, older).words());
     }
 
+    /// The fragment to which a cell leads in the version in the making.
+    pub fn current(&self, cell: Address) -> Option<Address> {
+        if let Some([current, _]) = self.cells.get(&cell) {
+            return Some(*current as Address);
+        }
+        Some(self.store.object_at::<Cell>(cell)?.fragment(self.before.version))
+    }
+
     /// Gives back a node and what stands behind it, after the grace period.
     pub fn free_node(&mut self, node: Address) {
         let Some(object) = self.store.object_at::<Node>(node) else { return };

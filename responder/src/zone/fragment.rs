@@ -4,16 +4,15 @@
 //! types of RFC 1035 only. A pointer's target is one of the bases of [`patch`], so that a fragment is
 //! right wherever it stands and for whatever name selects it.
 
-use std::io;
+mod built;
 
 use responder_common::{
     checksum,
-    layout::{Address, Extent, Fragment, patch},
+    layout::{Extent, patch},
     wire::{self, class, rtype},
 };
-use zerocopy::IntoBytes;
 
-use crate::store::Space;
+pub use self::built::Built;
 
 /// Where a name can be pointed at: a base of [`patch`] and the distance from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,14 +56,6 @@ pub struct Builder<'a> {
     plain: Option<Extent>,
     /// Names written out in this fragment, and where.
     written: Vec<(Vec<u8>, u16)>,
-}
-
-/// A finished fragment.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Built {
-    head: [u16; 8],
-    patches: Vec<u16>,
-    octets: Vec<u8>,
 }
 
 /// A fragment is larger than a message can be.
@@ -225,45 +216,6 @@ impl<'a> Builder<'a> {
             return Some(Place { base: patch::NODE, distance });
         }
         around.anchored.iter().find(|(anchored, _)| anchored == name).map(|(_, place)| *place)
-    }
-}
-
-impl Built {
-    /// Octets that it adds to a reply, signatures included.
-    pub fn length(&self) -> usize {
-        self.octets.len()
-    }
-
-    /// Octets that it takes in the store.
-    pub fn stored_length(&self) -> u64 {
-        (size_of::<Fragment>() + self.patches.len().div_ceil(4) * 8 + self.octets.len()) as u64
-    }
-
-    /// The octets that it takes in the store.
-    pub fn image(&self) -> Vec<u8> {
-        let mut image = Vec::with_capacity(self.stored_length() as usize);
-        image.extend_from_slice(self.head.as_bytes());
-        for patch in &self.patches {
-            image.extend_from_slice(&patch.to_le_bytes());
-        }
-        image.resize(size_of::<Fragment>() + self.patches.len().div_ceil(4) * 8, 0);
-        image.extend_from_slice(&self.octets);
-        image
-    }
-
-    /// Writes it to space that was taken.
-    pub fn write(&self, space: &Space<'_>, at: Address) {
-        space.write(at, &self.image());
-    }
-
-    /// Takes space for it alone and writes it there.
-    ///
-    /// # Errors
-    /// When the store is full.
-    pub fn store(&self, space: &mut Space<'_>) -> io::Result<Address> {
-        let at = space.take(self.stored_length(), 64)?;
-        self.write(space, at);
-        Ok(at)
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
         nsec3,
     },
     collect::{Owner, sort_key},
-    compile::{CompileError, Nodes, Source, negative, serial, soa},
+    compile::{CompileError, Nodes, Source, negative, nonexistence, serial, soa},
     name::of_key,
     tree::{check_rrsets, count_labels},
 };
@@ -210,6 +210,12 @@ pub fn prepare<'s, 'a>(
     if let Some(links) = &mut links {
         let key = links.key(apex);
         snapshot.apex_proof = links.exact(&key).unwrap_or(0);
+        if before.nonexistent != NONE {
+            commit.free_fragment(before.nonexistent);
+        }
+        let cells = nonexistence::cells(apex, links, &mut snapshot);
+        let proofs: Vec<_> = cells.into_iter().map(|cell| commit.current(cell)).collect();
+        snapshot.nonexistent = nonexistence::write(&negative, proofs, commit.space())?;
     }
     if let Some(fault) = contents.fault() {
         return Err(Refused::Contents(fault));

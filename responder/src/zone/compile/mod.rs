@@ -6,12 +6,13 @@
 //! | [`servers`] | RRsets as fragments, and the addresses that go with name servers |
 
 mod node;
+pub mod nonexistence;
 mod servers;
 
 use std::{borrow::Cow, collections::HashMap, io};
 
 use responder_common::{
-    layout::{Address, BUCKET_SLOTS, Bucket, Snapshot, denial},
+    layout::{Address, BUCKET_SLOTS, Bucket, Cell, Snapshot, denial},
     name,
     wire::{NAME_MAX, rtype},
 };
@@ -94,6 +95,11 @@ pub fn compile(
         let key = chain.key(apex);
         snapshot.apex_proof = chain.exact(&key).unwrap_or(0);
         chain.store(space, &mut snapshot)?;
+        let cells = nonexistence::cells(apex, chain, &mut snapshot);
+        let store = space.store();
+        let settled = |cell| Some(store.object_at::<Cell>(cell)?.fragment(0));
+        let proofs = cells.into_iter().map(settled);
+        snapshot.nonexistent = nonexistence::write(&negative, proofs, space)?;
     }
     Ok(Compiled { snapshot, names: tree.nodes.len() as u64 })
 }
@@ -130,6 +136,8 @@ fn empty_snapshot(apex: &[u8]) -> Snapshot {
         leaves_length: 0,
         directory: 0,
         apex_proof: 0,
+        nonexistent: 0,
+        no_wildcard: 0,
         salt: [0; 7],
     }
 }
