@@ -8,6 +8,7 @@ mod diagnostic;
 mod name;
 mod read;
 mod table;
+mod tls;
 mod zones;
 
 use std::{
@@ -47,6 +48,8 @@ pub struct Config {
     pub transfer: Transfer,
     /// TSIG keys, by name.
     pub keys: Vec<Key>,
+    /// How servers are spoken with over TLS, by name.
+    pub tls: Vec<TlsProfile>,
     /// Zones, in the order of the file.
     pub zones: Vec<Zone>,
 }
@@ -132,6 +135,52 @@ pub struct Transfer {
     pub retry: RangeInclusive<Duration>,
     /// Those of its expire interval.
     pub expire: RangeInclusive<Duration>,
+    /// Where zones are given over TLS (RFC 9103); nowhere by default.
+    pub tls: Option<TlsListen>,
+}
+
+/// The `tls-...` keys of `[transfer]`: a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsListen {
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its port, 853 by default.
+    pub port: u16,
+    /// Who we are.
+    pub identity: Identity,
+    /// The file of the authorities whose clients are let in; without one, any client is.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The file of the certificate and those that lead to its authority, in PEM.
+    pub certificate: PathBuf,
+    /// The file of its private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// `[[tls]]`: how servers are recognised over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsProfile {
+    /// What zones call it.
+    pub name: String,
+    /// The name that the server's certificate must have; its address by default.
+    pub server_name: Option<String>,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Who we are, for servers that want to know.
+    pub identity: Option<Identity>,
+}
+
+/// What makes a server's certificate good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// An authority of this file signed it, and it has the right name.
+    Authorities(PathBuf),
+    /// Its public key has one of these SHA-256 digests (RFC 7858, section 4.2).
+    Pins(Vec<[u8; 32]>),
 }
 
 /// `[[key]]`: a TSIG key (RFC 8945).
@@ -182,6 +231,8 @@ pub struct Primary {
     pub address: SocketAddr,
     /// The name of the key that signs the transfer, if any.
     pub key: Option<String>,
+    /// The `[[tls]]` by which it is recognised, where it is spoken with over TLS.
+    pub tls: Option<String>,
 }
 
 /// Servers that may transfer a zone.
@@ -191,6 +242,8 @@ pub struct Peers {
     pub prefix: IpNet,
     /// The name of the key that they must sign with, if any.
     pub key: Option<String>,
+    /// Whether they must come over TLS.
+    pub tls: bool,
 }
 
 /// A server that is told of new versions.
@@ -277,6 +330,7 @@ impl Default for Config {
             limits: Limits::default(),
             transfer: Transfer::default(),
             keys: Vec::new(),
+            tls: Vec::new(),
             zones: Vec::new(),
         }
     }
@@ -317,6 +371,7 @@ impl Default for Transfer {
             refresh: minute..=day,
             retry: minute / 4..=day / 12,
             expire: minute * 10..=day * 28,
+            tls: None,
         }
     }
 }

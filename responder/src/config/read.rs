@@ -13,7 +13,7 @@ use super::{
     Config, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp,
     diagnostic::Source,
     table::{Reader, Table},
-    zones,
+    tls, zones,
 };
 use crate::dataplane::{Mode, ReceiveScaling};
 
@@ -47,12 +47,13 @@ fn read_document(document: Table<'_>, directory: &Path) -> Config {
     let xdp = read_xdp(document.section("xdp"));
     let telemetry = read_telemetry(document.section("telemetry"));
     let limits = read_limits(document.section("limits"));
-    let transfer = read_transfer(document.section("transfer"));
+    let transfer = read_transfer(document.section("transfer"), directory);
     let keys = zones::read_keys(document.sections("key"), directory);
-    let zones = zones::read_zones(document.sections("zone"), &keys, directory);
+    let (tls, profiles) = tls::read_profiles(document.sections("tls"), directory);
+    let zones = zones::read_zones(document.sections("zone"), &keys, &profiles, directory);
     document.finish();
     let keys = keys.into_values().flatten().collect();
-    Config { node, listen, xdp, telemetry, limits, transfer, keys, zones }
+    Config { node, listen, xdp, telemetry, limits, transfer, keys, tls, zones }
 }
 
 fn read_node(table: Table<'_>, directory: &Path) -> Node {
@@ -196,7 +197,7 @@ fn read_limits(table: Table<'_>) -> Limits {
     limits
 }
 
-fn read_transfer(table: Table<'_>) -> Transfer {
+fn read_transfer(table: Table<'_>, directory: &Path) -> Transfer {
     let reader = table.reader();
     let mut source: Vec<IpAddr> = Vec::new();
     for (address, span) in table.list("source", parse_address) {
@@ -214,8 +215,9 @@ fn read_transfer(table: Table<'_>) -> Transfer {
     let refresh = read_bounds(&table, ["refresh-min", "refresh-max"], default.refresh);
     let retry = read_bounds(&table, ["retry-min", "retry-max"], default.retry);
     let expire = read_bounds(&table, ["expire-min", "expire-max"], default.expire);
+    let tls = tls::read_listener(&table, directory);
     table.finish();
-    Transfer { source, refresh, retry, expire }
+    Transfer { source, refresh, retry, expire, tls }
 }
 
 /// The bounds of a timer, from two keys; where only one is given, the other gives way to it.

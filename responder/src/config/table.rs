@@ -191,6 +191,17 @@ impl<'a> Table<'a> {
         }
     }
 
+    pub(super) fn boolean(&self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(truth) => Some(*truth),
+            _ => {
+                self.mismatch(key, value, "true or false");
+                None
+            }
+        }
+    }
+
     /// A time with its unit, such as `"10s"`.
     pub(super) fn duration(
         &self,

@@ -14,6 +14,7 @@ use super::{
     name::canonical_name,
     read::{parse_address, resolve},
     table::{At, Table},
+    tls,
 };
 use crate::zone::{
     archive::JournalLimits,
@@ -23,6 +24,9 @@ use crate::zone::{
 /// The keys by name. One that is at fault elsewhere is there without its content, so that zones
 /// which name it are not accused too.
 pub(super) type Keys = BTreeMap<String, Option<Key>>;
+
+/// The port of DNS (RFC 1035, section 4.2).
+const PORT: u16 = 53;
 
 /// TSIG algorithms (RFC 8945, section 6) that are taken; MD5 is not.
 const ALGORITHMS: [&str; 5] =
@@ -67,15 +71,22 @@ pub(super) fn read_keys(tables: Vec<Table<'_>>, directory: &Path) -> Keys {
     keys
 }
 
-pub(super) fn read_zones(tables: Vec<Table<'_>>, keys: &Keys, directory: &Path) -> Vec<Zone> {
+pub(super) fn read_zones(
+    tables: Vec<Table<'_>>,
+    keys: &Keys,
+    profiles: &tls::Names,
+    directory: &Path,
+) -> Vec<Zone> {
     let mut lines = BTreeMap::new();
-    tables.into_iter().filter_map(|table| read_zone(table, &mut lines, keys, directory)).collect()
+    let read = |table| read_zone(table, &mut lines, keys, profiles, directory);
+    tables.into_iter().filter_map(read).collect()
 }
 
 fn read_zone(
     mut table: Table<'_>,
     lines: &mut BTreeMap<String, usize>,
     keys: &Keys,
+    profiles: &tls::Names,
     directory: &Path,
 ) -> Option<Zone> {
     let name = unique_name(&mut table, "zone", lines);
@@ -83,7 +94,7 @@ fn read_zone(
     let primaries: Vec<Primary> = table
         .sections("primaries")
         .into_iter()
-        .filter_map(|primary| read_primary(primary, keys))
+        .filter_map(|primary| read_primary(primary, keys, profiles))
         .collect();
     let notify_from = table.list("notify-from", parse_prefix);
     let transfer_to: Vec<Peers> = table
@@ -94,8 +105,7 @@ fn read_zone(
     let notify_to: Vec<Downstream> = table
         .sections("notify-to")
         .into_iter()
-        .filter_map(|downstream| read_server(downstream, keys))
-        .map(|(address, key)| Downstream { address, key })
+        .filter_map(|downstream| read_downstream(downstream, keys))
         .collect();
     if !notify_to.is_empty() && transfer_to.is_empty() {
         let message = format!(
@@ -184,16 +194,28 @@ fn read_guards(table: &Table<'_>, directory: &Path) -> Guards {
     Guards { max_shrink, zonemd: zonemd.map_or(Zonemd::default(), |(zonemd, _)| zonemd), check }
 }
 
-fn read_primary(table: Table<'_>, keys: &Keys) -> Option<Primary> {
-    let (address, key) = read_server(table, keys)?;
-    Some(Primary { address, key })
+fn read_primary(table: Table<'_>, keys: &Keys, profiles: &tls::Names) -> Option<Primary> {
+    let profile = table.parsed("tls", |text| {
+        if profiles.contains(text) {
+            return Ok(text.to_owned());
+        }
+        Err("there is no such [[tls]]: add one with this name".to_owned())
+    });
+    let port = if table.has("tls") { tls::PORT } else { PORT };
+    let (address, key) = read_server(table, keys, port)?;
+    Some(Primary { address, key, tls: profile.map(|(name, _)| name) })
+}
+
+fn read_downstream(table: Table<'_>, keys: &Keys) -> Option<Downstream> {
+    let (address, key) = read_server(table, keys, PORT)?;
+    Some(Downstream { address, key })
 }
 
 /// A server's address and port, and the name of its key.
-fn read_server(table: Table<'_>, keys: &Keys) -> Option<(SocketAddr, Option<String>)> {
+fn read_server(table: Table<'_>, keys: &Keys, port: u16) -> Option<(SocketAddr, Option<String>)> {
     let address = table.parsed("address", parse_address);
     require(&table, "address", "such as { address = \"203.0.113.7\" }");
-    let port = table.integer("port", 1..=65_535).unwrap_or(53);
+    let port = table.integer("port", 1..=65_535).unwrap_or(u64::from(port));
     let key = known_key(&table, "key", keys);
     table.finish();
     Some((SocketAddr::new(address?.0, u16::try_from(port).ok()?), key))
@@ -203,8 +225,9 @@ fn read_peers(table: Table<'_>, keys: &Keys) -> Option<Peers> {
     let prefix = table.parsed("address", parse_prefix);
     require(&table, "address", "such as { address = \"198.51.100.0/24\" }");
     let key = known_key(&table, "key", keys);
+    let tls = table.boolean("tls").unwrap_or(false);
     table.finish();
-    Some(Peers { prefix: prefix?.0, key })
+    Some(Peers { prefix: prefix?.0, key, tls })
 }
 
 fn require(table: &Table<'_>, key: &str, example: &str) {

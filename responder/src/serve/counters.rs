@@ -48,6 +48,8 @@ events! {
     Full = "connection-limit",
     /// A connection was closed at once: its source has `limits.tcp-connections-per-source` open.
     SourceFull = "connection-source-limit",
+    /// A connection was closed because TLS could not be agreed upon.
+    Handshake = "connection-handshake",
     /// A connection was closed after `limits.tcp-idle` without a whole message or a taken reply.
     Idle = "connection-idle",
 }

@@ -68,13 +68,13 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    fn new(config: Config, plane: Plane, store: Arc<Store>) -> Arc<Self> {
+    fn new(config: Config, plane: Plane, store: Arc<Store>) -> Result<Arc<Self>> {
         let zones = Arc::new(Zones::new(Arc::clone(&store), config.node.state.join("zones")));
         let home: Arc<dyn Home> = Arc::clone(&zones) as _;
         let library: Arc<dyn Library> = Arc::clone(&zones) as _;
-        let transfers = Arc::new(Transfers::new(&config, home, library));
+        let transfers = Arc::new(Transfers::new(&config, home, library)?);
         zones.announce_by(Arc::clone(&transfers.announcer));
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             transfers,
             zones,
             plane,
@@ -85,7 +85,7 @@ impl Daemon {
             started: Instant::now(),
             ready: AtomicBool::new(false),
             config,
-        })
+        }))
     }
 
     /// Whether the node answers.
@@ -140,11 +140,12 @@ impl Daemon {
                 for warning in warnings {
                     warn!("{warning}");
                 }
-                let Config { zones, keys, .. } = self.config.clone();
-                let same_but_zones = Config { zones, keys, ..config.clone() } == self.config;
+                let Config { zones, keys, tls, .. } = self.config.clone();
+                let same_but_zones = Config { zones, keys, tls, ..config.clone() } == self.config;
                 if !same_but_zones {
                     warn!(
-                        "only zones and keys follow the changed configuration: restart for the rest"
+                        "only zones, keys and [[tls]] follow the changed configuration: restart for \
+                         the rest"
                     );
                 }
                 self.configure(&config);
@@ -181,12 +182,13 @@ pub fn run(file: PathBuf, config: Config) -> Result<()> {
 async fn live(file: PathBuf, config: Config) -> Result<()> {
     let mut signals = Signals::new()?;
     let state = StateDirectory::claim(&config.node.state)?;
-    let sockets = sockets::bind(&config.listen, config.limits.udp_threads)?;
+    let sockets =
+        sockets::bind(&config.listen, config.transfer.tls.as_ref(), config.limits.udp_threads)?;
     let control_path = control::check_socket_path(state.path().join(CONTROL_SOCKET))?;
     let telemetry = telemetry::http::bind(config.telemetry.listen)?;
     let (plane, store) = Plane::prepare(&config)?;
     let control = control::server::bind(&control_path)?;
-    let daemon = Daemon::new(config, plane, store);
+    let daemon = Daemon::new(config, plane, store)?;
 
     let mut tasks = JoinSet::new();
     tasks.spawn(control::server::serve(control, Arc::clone(&daemon)));
@@ -245,7 +247,11 @@ async fn answer(
     let streams = tcp::Service::new(answerers, transfers, counters, limits);
     for listener in sockets.tcp {
         let listener = TcpListener::from_std(listener).context("cannot serve TCP")?;
-        tasks.spawn(Arc::clone(&streams).accept(listener));
+        tasks.spawn(Arc::clone(&streams).accept(listener, None));
+    }
+    for listener in sockets.tls {
+        let listener = TcpListener::from_std(listener).context("cannot serve TLS")?;
+        tasks.spawn(Arc::clone(&streams).accept(listener, daemon.transfers.tls.clone()));
     }
     let attaching = Arc::clone(daemon);
     spawn_blocking(move || attaching.plane.attach(&attaching.config.xdp.interfaces)).await??;

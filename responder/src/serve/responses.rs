@@ -47,7 +47,7 @@ pub fn respond(
         (Action::Pass, Verdict::Transfer) => {
             // Over a stream it is more than one message: the stream's own business.
             if let (Some(address), Transport::Udp) = (peer, transport) {
-                transfers.distributor.answer_datagram(query, Client { address }, reply);
+                transfers.distributor.answer_datagram(query, Client { address, tls: false }, reply);
             }
             Event::Transfer
         }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, anyhow};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::Listen;
+use crate::config::{Listen, TlsListen};
 
 /// Octets of a UDP socket's receive buffer, as far as the system grants them: about 2,000 queries
 /// that wait while all threads are busy.
@@ -24,6 +24,8 @@ pub struct Sockets {
     pub udp: Vec<Vec<UdpSocket>>,
     /// One for each address.
     pub tcp: Vec<TcpListener>,
+    /// One for each address on which zones are given over TLS.
+    pub tls: Vec<TcpListener>,
 }
 
 /// Opens the sockets for `threads` UDP threads.
@@ -31,14 +33,20 @@ pub struct Sockets {
 /// # Errors
 /// A port in use, an address that the machine lacks, a port that needs a capability: one line with
 /// the remedy.
-pub fn bind(listen: &Listen, threads: usize) -> Result<Sockets> {
-    let mut sockets = Sockets { udp: (0..threads).map(|_| Vec::new()).collect(), tcp: Vec::new() };
+pub fn bind(listen: &Listen, tls: Option<&TlsListen>, threads: usize) -> Result<Sockets> {
+    let udp = (0..threads).map(|_| Vec::new()).collect();
+    let mut sockets = Sockets { udp, tcp: Vec::new(), tls: Vec::new() };
+    for ip in tls.iter().flat_map(|tls| &tls.addresses) {
+        let address = SocketAddr::new(*ip, tls.map_or(0, |tls| tls.port));
+        let listener = tcp(address).map_err(|error| explain(address, "TLS", &error))?;
+        sockets.tls.push(listener);
+    }
     for ip in &listen.addresses {
         let address = SocketAddr::new(*ip, listen.port);
         let tell = |kind| move |error| explain(address, kind, &error);
         let mut first: Option<UdpSocket> = None;
         for thread in &mut sockets.udp {
-            let socket = udp(address, first.is_some()).map_err(tell("UDP"))?;
+            let socket = self::udp(address, first.is_some()).map_err(tell("UDP"))?;
             first.get_or_insert(socket.try_clone()?);
             thread.push(socket);
         }

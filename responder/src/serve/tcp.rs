@@ -10,9 +10,9 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     answer::Transport,
     config::Limits,
-    transfer::{Client, Transfers, distributor::Outcome, outgoing::Patience},
+    transfer::{Client, Transfers, distributor::Outcome, outgoing::Patience, tls},
 };
 
 /// Octets of the length before each message (RFC 1035, section 4.2.2).
@@ -62,14 +62,14 @@ impl Service {
         Arc::new(Self { answerers, transfers, counters, limits, open: Mutex::default() })
     }
 
-    /// Accepts connections until dropped.
-    pub async fn accept(self: Arc<Self>, listener: TcpListener) {
+    /// Accepts connections until dropped; over TLS, if that is how.
+    pub async fn accept(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<tls::Listener>>) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => match Place::take(&self, peer) {
                     Ok(place) => {
                         self.counters.add(Event::Connection, 1);
-                        tokio::spawn(converse(stream, place));
+                        tokio::spawn(converse(stream, place, tls.clone()));
                     }
                     Err(event) => self.counters.add(event, 1),
                 },
@@ -129,11 +129,24 @@ fn source(address: IpAddr) -> IpAddr {
     }
 }
 
-async fn converse(mut stream: TcpStream, place: Place) {
+async fn converse(mut stream: TcpStream, place: Place, tls: Option<Arc<tls::Listener>>) {
     let service = &place.service;
     // Replies are gathered by us, not by the system.
     let _ = stream.set_nodelay(true);
-    match answer_stream(&mut stream, place.peer, service).await {
+    let client = Client { address: place.peer, tls: tls.is_some() };
+    let result = match tls {
+        None => answer_stream(&mut stream, client, service).await,
+        Some(tls) => match timeout(service.limits.tcp_idle, tls.accept(stream)).await {
+            Ok(Ok(mut stream)) => answer_stream(&mut stream, client, service).await,
+            Ok(Err(error)) => {
+                service.counters.add(Event::Handshake, 1);
+                tracing::debug!(peer = %place.peer, "no TLS: {error}");
+                return;
+            }
+            Err(late) => Err(late.into()),
+        },
+    };
+    match result {
         // A client that goes away is its own affair.
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
@@ -145,7 +158,11 @@ async fn converse(mut stream: TcpStream, place: Place) {
 
 /// Answers until the client closes. Whoever completes no message, or takes no reply, within the
 /// idle time is left: octets that trickle in do not count.
-async fn answer_stream(stream: &mut TcpStream, peer: IpAddr, service: &Service) -> io::Result<()> {
+async fn answer_stream<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    client: Client,
+    service: &Service,
+) -> io::Result<()> {
     let idle = service.limits.tcp_idle;
     let (mut queries, mut replies, mut reply) = (Vec::new(), Vec::new(), Vec::new());
     let mut deadline = Instant::now() + idle;
@@ -153,10 +170,10 @@ async fn answer_stream(stream: &mut TcpStream, peer: IpAddr, service: &Service) 
         let mut taken = 0;
         while let Some(message) = first_message(&queries[taken..]) {
             taken += LENGTH + message.len();
-            let event = answer_message(service, peer, message, &mut reply, &mut replies);
+            let event = answer_message(service, client.address, message, &mut reply, &mut replies);
             if event == Event::Transfer {
                 write(stream, &mut replies, Instant::now() + idle).await?;
-                transfer(stream, peer, service, message).await?;
+                transfer(stream, client, service, message).await?;
             }
             if replies.len() >= GATHER {
                 write(stream, &mut replies, Instant::now() + idle).await?;
@@ -207,9 +224,9 @@ fn answer_message(
 }
 
 /// Answers a request for a transfer. What comes behind it waits.
-async fn transfer(
-    stream: &mut TcpStream,
-    peer: IpAddr,
+async fn transfer<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    client: Client,
     service: &Service,
     message: &[u8],
 ) -> io::Result<()> {
@@ -217,7 +234,7 @@ async fn transfer(
         Patience { idle: service.limits.transfer_idle, time: service.limits.transfer_time };
     let settled = Instant::now() + SETTLE;
     let answer = loop {
-        match service.transfers.distributor.judge(message, Client { address: peer }) {
+        match service.transfers.distributor.judge(message, client) {
             Outcome::Transfer(order) => return order.send(stream, patience).await,
             Outcome::Answer(answer) => break answer,
             Outcome::Settling(answer) if Instant::now() >= settled => break answer,
@@ -229,8 +246,17 @@ async fn transfer(
     write(stream, &mut framed, Instant::now() + patience.idle).await
 }
 
-async fn write(stream: &mut TcpStream, replies: &mut Vec<u8>, deadline: Instant) -> io::Result<()> {
-    timeout_at(deadline, stream.write_all(replies)).await??;
+async fn write<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    replies: &mut Vec<u8>,
+    deadline: Instant,
+) -> io::Result<()> {
+    let work = async {
+        stream.write_all(replies).await?;
+        // TLS keeps what it has until it is told.
+        stream.flush().await
+    };
+    timeout_at(deadline, work).await??;
     replies.clear();
     Ok(())
 }

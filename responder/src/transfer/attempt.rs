@@ -12,6 +12,7 @@ use super::{
     incoming::{Incoming, Kind, Progress},
     secondaries::Limits,
     timers::Timers,
+    tls::Profile,
     tsig::Key,
 };
 use crate::zone::serial::is_newer;
@@ -23,6 +24,8 @@ pub struct Primary {
     pub address: SocketAddr,
     /// The key of all that is said; or why it cannot be used.
     pub key: Option<Result<Arc<Key>, String>>,
+    /// How it is spoken with over TLS; or why it cannot be.
+    pub tls: Option<Result<Arc<Profile>, String>>,
 }
 
 /// What is wanted of a primary.
@@ -149,7 +152,10 @@ impl Asking<'_> {
     async fn connect(&self) -> Result<Connection, Failure> {
         self.key()?;
         let source = self.limits.source_for(self.primary.address.ip())?;
-        Connection::open(self.primary.address, source, self.limits.bounds()).await
+        let tls = self.primary.tls.as_ref().map(Result::as_ref).transpose();
+        let tls = tls.map_err(|message| Failure::new(Cause::Local, message.clone()))?;
+        let (address, bounds) = (self.primary.address, self.limits.bounds());
+        Connection::open(address, source, tls.map(AsRef::as_ref), bounds).await
     }
 
     /// Asks for zone or differences and takes all of them.

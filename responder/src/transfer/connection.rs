@@ -1,4 +1,4 @@
-//! A TCP connection to a primary: from our source address, within limits of time and octets.
+//! A connection to a primary, over TCP or TLS: from our source address, within limits of time and octets.
 
 use std::{
     io,
@@ -7,12 +7,12 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpSocket, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
+    net::TcpSocket,
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{Cause, Failure};
+use super::{Cause, Failure, tls::Profile};
 
 /// How long a primary may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -48,22 +48,29 @@ pub struct Bounds {
     pub records: u64,
 }
 
+/// What a connection may be of: TCP, or TLS over it.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
 /// A connection.
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     bounds: Bounds,
     end: Instant,
     received: u64,
 }
 
 impl Connection {
-    /// Connects to a primary; `source` is our own address, if one is configured.
+    /// Connects to a primary; `source` is our own address, if one is configured, `tls` how it is spoken
+    /// with over TLS.
     ///
     /// # Errors
     /// The address is not ours, or the primary cannot be reached in time.
     pub async fn open(
         primary: SocketAddr,
         source: Option<IpAddr>,
+        tls: Option<&Profile>,
         bounds: Bounds,
     ) -> Result<Self, Failure> {
         let local = |error: io::Error| Failure::new(Cause::Local, format!("no socket: {error}"));
@@ -84,6 +91,14 @@ impl Connection {
             .map_err(|error| Failure::new(Cause::Unreachable, format!("no connection: {error}")))?;
         // Questions are one write each.
         let _ = stream.set_nodelay(true);
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(stream),
+            Some(profile) => {
+                let handshake = profile.connect(primary.ip(), stream);
+                let late = |_| Failure::new(Cause::Tls, "TLS: it does not finish the handshake");
+                Box::new(timeout(CONNECT.min(bounds.time), handshake).await.map_err(late)??)
+            }
+        };
         let stream = BufReader::with_capacity(READ, stream);
         Ok(Self { stream, bounds, end: Instant::now() + bounds.time, received: 0 })
     }
@@ -108,7 +123,12 @@ impl Connection {
         let octets = [&length.to_be_bytes(), message].concat();
         let deadline = self.deadline();
         let stream = &mut self.stream;
-        match timeout_at(deadline, stream.write_all(&octets)).await {
+        let work = async {
+            stream.write_all(&octets).await?;
+            // TLS keeps what it has until it is told.
+            stream.flush().await
+        };
+        match timeout_at(deadline, work).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(closed(&error)),
             Err(_) => Err(self.late()),

@@ -69,6 +69,8 @@ struct Allowed {
     prefix: IpNet,
     /// The key that they must sign with; or why it cannot be used.
     key: Option<Result<Arc<Key>, String>>,
+    /// Whether they must come over TLS.
+    tls: bool,
 }
 
 /// Who asks.
@@ -76,6 +78,8 @@ struct Allowed {
 pub struct Client {
     /// From where.
     pub address: IpAddr,
+    /// Whether over TLS.
+    pub tls: bool,
 }
 
 /// What becomes of a request over a stream.
@@ -111,10 +115,11 @@ impl Distributor {
     /// Follows a configuration; transfers that are on go on.
     pub fn configure(&self, zones: &[Zone], keys: &Keyring) {
         let rule = |zone: &Zone| {
-            let peers = zone
-                .transfer_to
-                .iter()
-                .map(|peers| Allowed { prefix: peers.prefix, key: keys.named(peers.key.as_ref()) });
+            let peers = zone.transfer_to.iter().map(|peers| Allowed {
+                prefix: peers.prefix,
+                key: keys.named(peers.key.as_ref()),
+                tls: peers.tls,
+            });
             Arc::new(Rule { name: zone.name.clone(), peers: peers.collect() })
         };
         let zones = zones
@@ -192,6 +197,7 @@ impl Distributor {
         let signed_by = request.session.as_ref().map(|session| session.key().name());
         let may = |allowed: &Allowed| {
             allowed.prefix.contains(&client.address)
+                && (client.tls || !allowed.tls)
                 && match &allowed.key {
                     None => true,
                     Some(Ok(key)) => signed_by == Some(key.name()),

@@ -35,6 +35,8 @@ causes! {
     Lame = "lame",
     /// A signature is missing or wrong.
     Tsig = "tsig",
+    /// TLS is not to be had, or the primary is not the one that it should be.
+    Tls = "tls",
     /// What came is not what the protocol says.
     Malformed = "malformed",
     /// The primary's serial is older than ours.

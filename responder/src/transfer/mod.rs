@@ -30,6 +30,7 @@
 //! | [`outgoing`] | one transfer to one client |
 //! | [`announce`] | NOTIFY to those who follow us |
 //! | [`composer`] | messages full of records |
+//! | [`tls`] | TLS (RFC 9103), for both directions |
 //! | [`keyring`] | the configured keys, for both directions |
 
 pub mod announce;
@@ -50,6 +51,7 @@ pub mod request;
 pub mod secondaries;
 pub mod secondary;
 pub mod timers;
+pub mod tls;
 pub mod tsig;
 mod turn;
 
@@ -75,24 +77,39 @@ pub struct Transfers {
     pub distributor: Arc<Distributor>,
     /// Who is told of new versions.
     pub announcer: Arc<Announcer>,
+    /// Our side where others connect over TLS.
+    pub tls: Option<Arc<tls::Listener>>,
 }
 
 impl Transfers {
     /// None yet.
-    pub fn new(config: &Config, home: Arc<dyn Home>, library: Arc<dyn Library>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// The files of the TLS listener cannot be used: one line that names the file.
+    pub fn new(
+        config: &Config,
+        home: Arc<dyn Home>,
+        library: Arc<dyn Library>,
+    ) -> anyhow::Result<Self> {
+        let tls = config.transfer.tls.as_ref().map(tls::Listener::load).transpose();
+        let tls = tls.map_err(|message| anyhow::anyhow!("TLS for transfers: {message}"))?;
+        Ok(Self {
+            tls: tls.map(Arc::new),
             secondaries: Secondaries::new(config, home),
             announcer: Arc::new(Announcer::new(&config.transfer.source, Arc::clone(&library))),
             distributor: Arc::new(Distributor::new(&config.limits, library)),
-        }
+        })
     }
 
     /// Follows zones and keys of a configuration. To be called within the runtime.
     pub fn configure(&self, config: &Config) {
         let keyring = Keyring::load(&config.keys);
-        self.secondaries.configure(&config.zones, &config.keys, &keyring);
+        self.secondaries.configure(config, &keyring);
         self.distributor.configure(&config.zones, &keyring);
         self.announcer.configure(&config.zones, &keyring);
+        if let Some(Err(message)) = self.tls.as_ref().map(|tls| tls.reload()) {
+            tracing::error!("TLS for transfers: {message}: the certificate stays the one before");
+        }
     }
 
     /// What happened so far, by label.

@@ -119,7 +119,7 @@ impl Order {
         let mut written = Ok(());
         while let Some(message) = receiver.recv().await {
             let deadline = end.min(tokio::time::Instant::now() + patience.idle);
-            written = match timeout_at(deadline, stream.write_all(&message)).await {
+            written = match timeout_at(deadline, write(stream, &message)).await {
                 Ok(result) => result,
                 Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it takes no message")),
             };
@@ -135,7 +135,8 @@ impl Order {
         let flat = produced.and_then(|result| result.map_err(|stop| stop.to_string()));
         let outcome = written.map_err(|error| error.to_string()).and(flat);
         let Told { zone, client, key, wanted } = told;
-        let (peer, milliseconds) = (client.address, started.elapsed().as_millis() as u64);
+        let Client { address: peer, tls } = client;
+        let milliseconds = started.elapsed().as_millis() as u64;
         let from = match wanted {
             Wanted::Axfr => None,
             Wanted::Ixfr(serial) => Some(serial),
@@ -145,7 +146,7 @@ impl Order {
                 place.counts().add(&format!("out-{kind}"));
                 let kind = kind.to_ascii_uppercase();
                 info!(
-                    zone, %peer, key, kind, from, serial, records, octets, messages, milliseconds,
+                    zone, %peer, tls, key, kind, from, serial, records, octets, messages, milliseconds,
                     "zone given"
                 );
                 Ok(())
@@ -154,13 +155,19 @@ impl Order {
                 place.counts().add("out-failed");
                 let kind = wanted.label();
                 warn!(
-                    zone, %peer, key, kind, from, octets, messages, milliseconds,
+                    zone, %peer, tls, key, kind, from, octets, messages, milliseconds,
                     "the transfer broke off: {error}"
                 );
                 Err(io::Error::other(error))
             }
         }
     }
+}
+
+/// Writes a message and lets it go: TLS keeps what it has until it is told.
+async fn write(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
+    stream.write_all(message).await?;
+    stream.flush().await
 }
 
 impl Work {

@@ -19,17 +19,19 @@ use super::{
     connection::{Bounds, source_for},
     counts::Counts,
     secondary::Secondary,
+    tls::Profiles,
     tsig::Key,
 };
 use crate::{
-    config::{self, Config, Transfer, Zone, ZoneSource},
+    config::{self, Config, TlsProfile, Transfer, Zone, ZoneSource},
     zone::name,
 };
 
 /// The zones that come from primaries.
 pub struct Secondaries {
     shared: Arc<Shared>,
-    keys: Mutex<Vec<config::Key>>,
+    /// Keys and TLS as they were configured last.
+    credentials: Mutex<(Vec<config::Key>, Vec<TlsProfile>)>,
     zones: Mutex<BTreeMap<Vec<u8>, Running>>,
 }
 
@@ -61,20 +63,25 @@ impl Secondaries {
     pub fn new(config: &Config, home: Arc<dyn Home>) -> Self {
         let limits = Limits::new(&config.limits, &config.transfer);
         let shared = Arc::new(Shared { home, limits, counts: Counts::default() });
-        Self { shared, keys: Mutex::default(), zones: Mutex::default() }
+        Self { shared, credentials: Mutex::default(), zones: Mutex::default() }
     }
 
     /// Follows a configuration: zones that are gone, or whose primaries or keys changed, are left; new
     /// ones begin with a transfer. To be called within the runtime.
-    pub fn configure(&self, zones: &[Zone], keys: &[config::Key], keyring: &Keyring) {
-        let same_keys = std::mem::replace(&mut *lock(&self.keys), keys.to_vec()) == keys;
+    pub fn configure(&self, config: &Config, keyring: &Keyring) {
+        let credentials = (config.keys.clone(), config.tls.clone());
+        let mut before = lock(&self.credentials);
+        let same_credentials = *before == credentials;
+        *before = credentials;
+        drop(before);
+        let profiles = Profiles::load(&config.tls);
         let mut running = lock(&self.zones);
         let mut former = std::mem::take(&mut *running);
-        for zone in zones {
+        for zone in &config.zones {
             let ZoneSource::Primaries(primaries) = &zone.source else { continue };
             let Ok(apex) = name::from_text_lower(&zone.name) else { continue };
             if let Some(before) = former.remove(&apex) {
-                if before.zone == *zone && same_keys {
+                if before.zone == *zone && same_credentials {
                     running.insert(apex, before);
                     continue;
                 }
@@ -85,6 +92,7 @@ impl Secondaries {
                 .map(|primary| Primary {
                     address: primary.address,
                     key: keyring.named(primary.key.as_ref()),
+                    tls: profiles.named(primary.tls.as_ref()),
                 })
                 .collect();
             let secondary = Arc::new(Secondary::new(

@@ -13,3 +13,4 @@ mod give;
 mod notify;
 mod refuse;
 mod secondaries;
+mod tls;
