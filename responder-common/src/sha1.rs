@@ -12,7 +12,7 @@ pub const BLOCK: u32 = 64;
 pub const INPUT: usize = (BLOCKS_MAX * BLOCK) as usize + 16;
 
 /// The state of a hash.
-#[derive(zerocopy::FromZeros)]
+#[derive(Clone, zerocopy::FromZeros)]
 #[repr(C, align(8))]
 pub struct Sha1 {
     /// The octets being hashed.

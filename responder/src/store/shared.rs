@@ -13,6 +13,9 @@ use responder_common::layout::Address;
 pub struct Shared {
     hasher: RandomState,
     stored: HashMap<u64, Counted>,
+    /// References to fragments whose hash another one had already: other octets, or the same that two
+    /// threads stored.
+    twins: HashMap<(u64, Address), u32>,
 }
 
 /// A fragment, and how many references to it there are.
@@ -22,6 +25,24 @@ struct Counted {
 }
 
 impl Shared {
+    /// Nothing yet, but octets are known by the same hashes: [`Shared::absorb`] joins both.
+    pub fn another(&self) -> Self {
+        Self { hasher: self.hasher.clone(), ..Self::default() }
+    }
+
+    /// Takes over what another one counted.
+    pub fn absorb(&mut self, other: Self) {
+        for (hash, counted) in other.stored {
+            match self.stored.entry(hash) {
+                Entry::Vacant(free) => drop(free.insert(counted)),
+                Entry::Occupied(_) => {
+                    self.twins.insert((hash, counted.address), counted.references);
+                }
+            }
+        }
+        self.twins.extend(other.twins);
+    }
+
     /// What these octets are known by.
     pub fn hash(&self, octets: &[u8]) -> u64 {
         self.hasher.hash_one(octets)
@@ -37,9 +58,12 @@ impl Shared {
         Some(counted.address)
     }
 
-    /// The first reference to a fragment. Where other octets have the same hash, it is not shared.
+    /// The first reference to a fragment. Where other octets have the same hash, nobody shares it.
     pub fn first(&mut self, hash: u64, address: Address) {
-        self.stored.entry(hash).or_insert(Counted { address, references: 1 });
+        match self.stored.entry(hash) {
+            Entry::Vacant(free) => drop(free.insert(Counted { address, references: 1 })),
+            Entry::Occupied(_) => drop(self.twins.insert((hash, address), 1)),
+        }
     }
 
     /// One reference less. True where it was the last: the fragment is to be given back.
@@ -48,14 +72,23 @@ impl Shared {
         match self.stored.entry(hash) {
             Entry::Occupied(mut here) if here.get().address == address => {
                 here.get_mut().references -= 1;
-                if here.get().references > 0 {
-                    return false;
+                let last = here.get().references == 0;
+                if last {
+                    here.remove();
                 }
-                here.remove();
-                true
+                last
             }
-            // One that was not shared because of its hash.
-            _ => true,
+            _ => match self.twins.entry((hash, address)) {
+                Entry::Occupied(mut here) => {
+                    *here.get_mut() -= 1;
+                    let last = *here.get() == 0;
+                    if last {
+                        here.remove();
+                    }
+                    last
+                }
+                Entry::Vacant(_) => true,
+            },
         }
     }
 }
@@ -84,5 +117,24 @@ mod tests {
         shared.first(1, 8);
         assert!(shared.less(1, 8), "nobody else refers to the second");
         assert!(shared.less(1, 7), "the first is counted by itself");
+    }
+
+    #[test]
+    fn what_two_threads_stored_is_counted_apart() {
+        let mut shared = Shared::default();
+        let mut other = shared.another();
+        let hash = shared.hash(b"octets");
+        assert_eq!(other.hash(b"octets"), hash);
+        shared.first(hash, 7);
+        other.first(hash, 8);
+        assert_eq!(other.again(hash, |_| true), Some(8));
+        other.first(9, 10);
+        shared.absorb(other);
+        assert_eq!(shared.again(hash, |_| true), Some(7));
+        assert!(!shared.less(hash, 8));
+        assert!(shared.less(hash, 8), "two of the other thread's");
+        assert!(!shared.less(hash, 7));
+        assert!(shared.less(hash, 7), "two of this one's");
+        assert!(shared.less(9, 10));
     }
 }

@@ -181,6 +181,25 @@ impl<'a> Space<'a> {
         Self { store, holding, taken: Some(Taken::default()) }
     }
 
+    /// More space for the same version, for another thread: [`Space::absorb`] joins both.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let holding = Holding { shared: self.holding.shared.another(), ..Holding::default() };
+        Self { store: self.store, holding, taken: None }
+    }
+
+    /// Takes over what another thread filled for a first version, which frees nothing.
+    pub fn absorb(&mut self, other: Self) {
+        let mut other = other.into_holding();
+        let holding = &mut self.holding;
+        holding.blocks.append(&mut other.blocks);
+        holding.spare.append(&mut other.spare);
+        holding.spare.push((other.next, other.end));
+        holding.shared.absorb(other.shared);
+        holding.live += other.live;
+        holding.dead += other.dead;
+    }
+
     /// The store that it is a part of.
     pub fn store(&self) -> &'a Store {
         self.store

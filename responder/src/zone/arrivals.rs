@@ -5,7 +5,7 @@ use responder_common::wire::rtype;
 use super::{
     Kept, Loaded, Progress, Refusal,
     archive::{Archive, Error, Lookup as _},
-    collect::{Collector, Rows},
+    collect::{Collector, Rows, Sorted},
     read::{Batch as _, RecordRef},
     serve,
 };
@@ -89,10 +89,9 @@ impl Arrivals {
     }
 
     /// Everything in canonical order.
-    pub(super) fn collect(mut self) -> Result<Collector, String> {
+    pub(super) fn sorted(mut self) -> Result<Sorted, String> {
         self.gather()?;
-        self.collector.sort(&Progress::default())?;
-        Ok(self.collector)
+        self.collector.sort(&Progress::default())
     }
 
     /// How many records came.

@@ -6,6 +6,8 @@
 
 mod built;
 
+use std::ops::Range;
+
 use responder_common::{
     checksum,
     layout::{Extent, patch},
@@ -13,6 +15,7 @@ use responder_common::{
 };
 
 pub use self::built::Built;
+use crate::zone::name::is_at_or_below;
 
 /// Where a name can be pointed at: a base of [`patch`] and the distance from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub struct Surroundings<'a> {
     /// The name of the node that owns the fragment.
     pub owner: &'a [u8],
     /// Names in the anchored fragment before this one, and where they are.
-    pub anchored: &'a [(Vec<u8>, Place)],
+    pub anchored: &'a [(&'a [u8], Place)],
 }
 
 /// A fragment in the making.
@@ -54,8 +57,43 @@ pub struct Builder<'a> {
     patches: Vec<u16>,
     records: usize,
     plain: Option<Extent>,
-    /// Names written out in this fragment, and where.
-    written: Vec<(Vec<u8>, u16)>,
+    written: Written,
+}
+
+/// Names written out in a fragment, and where.
+#[derive(Default)]
+struct Written {
+    names: Vec<u8>,
+    /// Each a stretch of `names`.
+    places: Vec<(Range<usize>, u16)>,
+}
+
+/// Memory that one builder after the other uses.
+#[derive(Default)]
+pub struct Spare {
+    octets: Vec<Vec<u8>>,
+    patches: Vec<Vec<u16>>,
+    written: Written,
+}
+
+impl Spare {
+    /// Takes the memory of a fragment back.
+    pub fn take_back(&mut self, built: Built) {
+        self.octets.push(built.octets);
+        self.patches.push(built.patches);
+    }
+}
+
+impl Written {
+    fn find(&self, name: &[u8]) -> Option<u16> {
+        let found = self.places.iter().find(|(place, _)| self.names[place.clone()] == *name);
+        found.map(|(_, at)| *at)
+    }
+
+    fn clear(&mut self) {
+        self.names.clear();
+        self.places.clear();
+    }
 }
 
 /// A fragment is larger than a message can be.
@@ -65,14 +103,18 @@ pub struct TooLarge;
 impl<'a> Builder<'a> {
     /// An empty fragment.
     pub fn new(around: Surroundings<'a>) -> Self {
-        Self {
-            around,
-            octets: Vec::new(),
-            patches: Vec::new(),
-            records: 0,
-            plain: None,
-            written: Vec::new(),
-        }
+        Self::reusing(around, &mut Spare::default())
+    }
+
+    /// An empty fragment, in memory that was used before.
+    pub fn reusing(around: Surroundings<'a>, spare: &mut Spare) -> Self {
+        let mut octets = spare.octets.pop().unwrap_or_default();
+        let mut patches = spare.patches.pop().unwrap_or_default();
+        let mut written = std::mem::take(&mut spare.written);
+        octets.clear();
+        patches.clear();
+        written.clear();
+        Self { around, octets, patches, records: 0, plain: None, written }
     }
 
     /// Adds a record. `rdata` is in uncompressed wire form.
@@ -126,8 +168,7 @@ impl<'a> Builder<'a> {
         if let Some(place) = self.known(name) {
             return Some(place);
         }
-        let written = self.written.iter().find(|(written, _)| written == name)?;
-        Some(Place { base: patch::ANCHOR, distance: written.1 })
+        Some(Place { base: patch::ANCHOR, distance: self.written.find(name)? })
     }
 
     /// The finished fragment.
@@ -135,6 +176,15 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// When it is larger than a message can be.
     pub fn finish(self) -> Result<Built, TooLarge> {
+        self.finish_into(&mut Spare::default())
+    }
+
+    /// The finished fragment; memory that it does not need is for the next one.
+    ///
+    /// # Errors
+    /// As [`Builder::finish`].
+    pub fn finish_into(mut self, spare: &mut Spare) -> Result<Built, TooLarge> {
+        spare.written = std::mem::take(&mut self.written);
         // Header, longest question and OPT have their place in the same 65,535 octets.
         if self.octets.len() > usize::from(u16::MAX) - 512 {
             return Err(TooLarge);
@@ -182,10 +232,10 @@ impl<'a> Builder<'a> {
     /// Writes a name, compressed as far as it can be.
     fn name(&mut self, name: &[u8]) {
         let mut rest = name;
+        let mut kept = None;
         while rest.len() > 1 {
             let target = self.known(rest).or_else(|| {
-                let written = self.written.iter().find(|(written, _)| written == rest)?;
-                Some(Place { base: patch::FRAGMENT, distance: written.1 })
+                Some(Place { base: patch::FRAGMENT, distance: self.written.find(rest)? })
             });
             if let Some(target) = target
                 && self.can_point(0)
@@ -194,7 +244,13 @@ impl<'a> Builder<'a> {
                 return;
             }
             if self.can_point(0) {
-                self.written.push((rest.to_vec(), self.octets.len() as u16));
+                // The whole name is kept once: its ancestors are the ends of it.
+                let Written { names, places } = &mut self.written;
+                let end = *kept.get_or_insert_with(|| {
+                    names.extend_from_slice(rest);
+                    names.len()
+                });
+                places.push((end - rest.len()..end, self.octets.len() as u16));
             }
             let (label, behind) = rest.split_at(usize::from(rest[0]) + 1);
             self.octets.extend_from_slice(label);
@@ -215,22 +271,14 @@ impl<'a> Builder<'a> {
         if let Some(distance) = distance(around.node, name) {
             return Some(Place { base: patch::NODE, distance });
         }
-        around.anchored.iter().find(|(anchored, _)| anchored == name).map(|(_, place)| *place)
+        around.anchored.iter().find(|(anchored, _)| *anchored == name).map(|(_, place)| *place)
     }
 }
 
 /// How far `name` begins behind the start of `whole`, if it is a suffix of it, letters' case aside.
 fn distance(whole: &[u8], name: &[u8]) -> Option<u16> {
     let start = whole.len().checked_sub(name.len())?;
-    if !whole[start..].eq_ignore_ascii_case(name) {
-        return None;
-    }
-    // The same octets may begin inside a label.
-    let mut at = 0;
-    while at < start {
-        at += usize::from(whole[at]) + 1;
-    }
-    (at == start).then_some(start as u16)
+    is_at_or_below(whole, name).then_some(start as u16)
 }
 
 /// Octets of the wire name at the front of `octets`.

@@ -25,10 +25,11 @@ use self::commit::{Trouble, Work};
 use super::{
     archive::{Archive, Error, JournalLimits, Limits, Lookup as _},
     change::Refused,
-    collect::{Owner, sort_key},
+    collect::Owner,
     difference::Difference,
     guard::{self, Guards, Refusal, Subject},
     life::Life,
+    lookups::Lookups,
 };
 use crate::store::Store;
 
@@ -109,9 +110,6 @@ impl Shelf {
     }
 }
 
-/// A hash that was looked up in the chain of NSEC3, and the sort key of the node that hangs on it.
-pub type Lookup = ([u8; 20], Vec<u8>);
-
 /// A change that was committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
@@ -138,7 +136,7 @@ pub struct Whole<'w, F> {
     /// Gives the owners in canonical order.
     pub owners: F,
     /// What the nodes hang on.
-    pub lookups: &'w [Lookup],
+    pub lookups: &'w [Lookups],
 }
 
 impl Kept {
@@ -288,18 +286,9 @@ impl Kept {
         self.life = Some(life);
     }
 
-    /// Notes what a node depends on, for [`Kept::publish`].
-    pub fn note(&self, name: &[u8], hashes: &[Vec<u8>], to: &mut Vec<Lookup>) {
-        if self.folder.is_none() {
-            return;
-        }
-        let mut key = Vec::new();
-        sort_key(name, &mut key);
-        for hash in hashes {
-            if let Ok(hash) = hash.as_slice().try_into() {
-                to.push((hash, key.clone()));
-            }
-        }
+    /// Whether [`Kept::publish`] is to know what nodes depend on.
+    pub fn wants_lookups(&self) -> bool {
+        self.folder.is_some()
     }
 
     /// Publishes contents that were compiled as a whole and keeps them: the owners in canonical order, and
@@ -342,7 +331,8 @@ impl Kept {
         // One that is open stays open: others may be reading it.
         let archive = self.shelf.archive();
         let archive = archive.map_or_else(|| open_or_begin(folder, whole.apex), Ok)?;
-        let most = if whole.lookups.len() > MANY_LOOKUPS { 0 } else { self.most() };
+        let lookups: usize = whole.lookups.iter().map(Lookups::count).sum();
+        let most = if lookups > MANY_LOOKUPS { 0 } else { self.most() };
         let Whole { owners, lookups, .. } = whole;
         commit::keep(&archive, owners, lookups, self.life.as_ref(), most, self.journal)?;
         self.shelf.put(Some(archive));

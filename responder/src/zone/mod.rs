@@ -9,14 +9,17 @@ mod compile;
 pub mod difference;
 pub(crate) mod fragment;
 pub mod guard;
+mod hosts;
 mod kept;
 mod life;
+mod lookups;
 pub mod name;
 mod progress;
 pub mod read;
 mod restore;
 pub mod serial;
-mod tree;
+mod side_by_side;
+mod walk;
 
 use std::path::{Path, PathBuf};
 
@@ -30,11 +33,10 @@ pub use self::{
     restore::restore,
 };
 use self::{
-    collect::{Collector, Rows},
+    collect::{Collector, Rows, Sorted},
     compile::CompileError,
     kept::Whole,
     read::Limits,
-    tree::Tree,
 };
 use crate::store::{Store, StoreOptions};
 
@@ -108,55 +110,66 @@ pub fn load_keeping(
 fn serve(
     store: &Store,
     apex: &[u8],
-    mut collector: Collector,
+    collector: Collector,
     records: u64,
     progress: &Progress,
     kept: &mut Kept,
 ) -> Result<Loaded, Refusal> {
-    collector.sort(progress)?;
-    kept.judge(apex, records, &|| Box::new(collector.owners().map(Ok)))?;
-    if let Some(committed) = kept.change(store, collector.owners())? {
+    let zone = collector.sort(progress)?;
+    kept.judge(apex, records, &|| Box::new(zone.owners().map(Ok)))?;
+    if let Some(committed) = kept.change(store, zone.owners())? {
         let Committed { serial, names, .. } = committed;
         let usage = store.usage(apex).unwrap_or_default();
         let (bytes, dead, committed) = (usage.live, usage.dead, Some(committed));
         return Ok(Loaded { serial, records, names, bytes, dead, warnings: Vec::new(), committed });
     }
-    let loaded = compile_whole(store, apex, &collector, progress, kept)?;
+    let loaded = compile_whole(store, apex, &zone, progress, kept)?;
+    drop(zone);
+    if records >= MANY {
+        give_memory_back();
+    }
     Ok(Loaded { records, ..loaded })
+}
+
+/// Records of a zone whose load leaves so much memory behind that the system should have it back.
+const MANY: u64 = 100_000;
+
+/// Gives the system what the allocator keeps for later: what a load takes for a while is several times
+/// what the daemon needs otherwise.
+fn give_memory_back() {
+    // SAFETY: the allocator's own function, which may be called at any time.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Compiles everything that was collected, and serves it.
 fn compile_whole(
     store: &Store,
     apex: &[u8],
-    collector: &Collector,
+    zone: &Sorted,
     progress: &Progress,
     kept: &mut Kept,
 ) -> Result<Loaded, String> {
-    let tree = Tree::build(collector.owners().inspect(|_| progress.add(1)), apex)?;
-    progress.enter(Phase::Compiling, 0);
+    progress.enter(Phase::Compiling, zone.len() as u64);
     let mut space = store.space();
-    let mut lookups = Vec::new();
-    let compiled = compile::compile(&tree, apex, &mut space, &mut |name, hashes| {
-        kept.note(name, hashes, &mut lookups);
-    })
-    .map_err(|error| match error {
-        CompileError::Zone(message) => message,
-        CompileError::Store(error) => error.to_string(),
-    })?;
+    let compiled = compile::compile(zone, apex, &mut space, kept.wants_lookups(), progress)
+        .map_err(|error| match error {
+            CompileError::Zone(message) => message,
+            CompileError::Store(error) => error.to_string(),
+        })?;
     let mut warnings = Vec::new();
-    if tree.occluded > 0 {
+    if compiled.occluded > 0 {
         warnings.push(format!(
             "{} names below a delegation or a DNAME are never answered (RFC 1034, section 4.2.1)",
-            tree.occluded
+            compiled.occluded
         ));
     }
     let bytes = space.used();
     let (serial, names) = (compiled.snapshot.serial, compiled.names);
-    let labels = tree.labels;
-    drop(tree);
-    let owners = || collector.owners();
-    let whole = Whole { apex, names, owners, lookups: &lookups };
+    let labels = compiled.labels;
+    let whole = Whole { apex, names, owners: || zone.owners(), lookups: &compiled.lookups };
     kept.publish(store, whole, || {
         let published = store.publish(apex, labels, names, compiled.snapshot, space);
         published.map_err(|error| error.to_string())

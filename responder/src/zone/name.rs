@@ -32,6 +32,28 @@ pub fn from_text_lower(text: &str) -> Result<Vec<u8>, String> {
     Ok(name)
 }
 
+/// Whether a name is another or below it; both in wire form, letters without case (RFC 4343).
+pub fn is_at_or_below(name: &[u8], above: &[u8]) -> bool {
+    let Some(start) = name.len().checked_sub(above.len()) else { return false };
+    // The same octets may begin inside a label.
+    let mut at = 0;
+    while at < start {
+        at += 1 + usize::from(name[at]);
+    }
+    at == start && name[start..].eq_ignore_ascii_case(above)
+}
+
+/// The labels of a name in wire form, the root not counted.
+pub fn count_labels(name: &[u8]) -> usize {
+    let mut at = 0;
+    let mut labels = 0;
+    while name[at] != 0 {
+        at += usize::from(name[at]) + 1;
+        labels += 1;
+    }
+    labels
+}
+
 /// The lower-case wire form of a name from its sort key (`collect::sort_key`).
 pub fn of_key(key: &[u8]) -> Vec<u8> {
     let mut name = Vec::with_capacity(key.len() + 1);

@@ -17,9 +17,7 @@ pub enum Phase {
     Reading,
     /// Names are put in canonical order.
     Sorting,
-    /// Names are made a tree; counted in names.
-    Arranging,
-    /// The tree is compiled into the store; counted in names.
+    /// Names are compiled into the store; counted in owners.
     Compiling,
 }
 
@@ -39,7 +37,6 @@ impl Progress {
         let phase = match self.phase.load(Relaxed) {
             0 => Phase::Reading,
             1 => Phase::Sorting,
-            2 => Phase::Arranging,
             _ => Phase::Compiling,
         };
         (phase, self.done.load(Relaxed), self.total.load(Relaxed))
@@ -70,7 +67,6 @@ impl fmt::Display for Progress {
         formatter.write_str(match phase {
             Phase::Reading => "reading",
             Phase::Sorting => "sorting",
-            Phase::Arranging => "arranging",
             Phase::Compiling => "compiling",
         })?;
         match done.saturating_mul(100).checked_div(total) {

@@ -20,6 +20,7 @@ pub enum Kind {
 }
 
 /// Makes keys.
+#[derive(Clone)]
 pub struct Keys {
     kind: Kind,
     /// Octets of the apex's own sort key, which all names share.

@@ -11,7 +11,7 @@ pub mod keys;
 pub mod leaves;
 pub mod nsec3;
 
-use std::io;
+use std::{cmp::Ordering, io};
 
 use responder_common::{
     layout::{Address, Cell, Link, Snapshot, UNIT, denial},
@@ -21,10 +21,11 @@ use zerocopy::IntoBytes;
 
 use self::keys::{Keys, Kind};
 use super::{
-    collect::RrSet,
+    collect::{RrSet, Sets, Sorted},
     compile::CompileError,
     fragment::{Builder, Built, Surroundings},
-    tree::Tree,
+    side_by_side::side_by_side,
+    walk::{stretches, walk},
 };
 use crate::store::Space;
 
@@ -46,42 +47,81 @@ pub struct Chain {
     keys: Keys,
     /// By key; where one was met twice, the first.
     links: Vec<(Vec<u8>, Address)>,
+    /// The first octets of the keys, which nearly always decide.
+    prefixes: Vec<u64>,
+    /// Where the prefixes that begin with certain bits begin.
+    directory: Vec<u32>,
+    shift: u32,
 }
+
+/// The records of a chain that a stretch of the zone holds.
+type Found = Vec<(Vec<u8>, Address)>;
 
 impl Chain {
     /// Compiles the chain that the zone declares: NSEC3 if an NSEC3PARAM that we know stands at the apex
-    /// (RFC 5155, section 4.1.2: flags zero), else NSEC. None where the zone is not signed.
+    /// (RFC 5155, section 4.1.2: flags zero), else NSEC. None where the zone is not signed. `root` is
+    /// what the apex owns.
     ///
     /// # Errors
     /// When a hash would take more work than a query may cost, or the store is full.
     pub fn build(
-        tree: &Tree<'_>,
+        zone: &Sorted,
         apex: &[u8],
+        root: &[RrSet<'_>],
         space: &mut Space<'_>,
     ) -> Result<Option<Self>, CompileError> {
-        let mut links = Vec::new();
+        let rows: Vec<usize> = (0..zone.len()).filter(|row| zone.denies(*row)).collect();
+        if rows.is_empty() {
+            return Ok(None);
+        }
         let mut keys = Keys::new(Kind::Nsec, apex);
-        if let Some((iterations, salt)) = nsec3::parameters(&tree.nodes[0].rrsets)? {
-            for (name, set) in &tree.hashed {
-                let Some(hash) = nsec3::hash_of(name, set, iterations, salt) else { continue };
-                links.push((hash, write_proof(&proof(apex, name, set)?, space)?));
-            }
+        let mut links = Vec::new();
+        if let Some((iterations, salt)) = nsec3::parameters(root)? {
+            links = hashed(zone, apex, &rows, (iterations, salt), space)?;
             if !links.is_empty() {
                 keys = Keys::new(Kind::Nsec3 { iterations, salt: salt.to_vec() }, apex);
             }
         }
         if links.is_empty() {
-            for node in &tree.nodes {
-                let Some(set) = node.rrsets.iter().find(|set| set.rtype == rtype::NSEC) else {
-                    continue;
-                };
-                let key = keys.of(&node.name);
-                links.push((key, write_proof(&proof(apex, &node.name, set)?, space)?));
-            }
+            links = plain(zone, apex, root, &keys, space)?;
         }
         links.sort_by(|one, other| one.0.cmp(&other.0));
         links.dedup_by(|one, other| one.0 == other.0);
-        Ok((!links.is_empty()).then_some(Self { keys, links }))
+        Ok((!links.is_empty()).then(|| Self::over(keys, links)))
+    }
+
+    /// Over links in their order.
+    fn over(keys: Keys, links: Vec<(Vec<u8>, Address)>) -> Self {
+        let prefixes: Vec<u64> = links.iter().map(|(key, _)| leaves::prefix(key)).collect();
+        let shift = 64 - prefixes.len().max(2).ilog2().min(20);
+        let mut directory = Vec::with_capacity((1 << (64 - shift)) + 1);
+        for (place, prefix) in prefixes.iter().enumerate() {
+            let bits = (prefix >> shift) as usize;
+            directory.resize(directory.len().max(bits + 1), place as u32);
+        }
+        directory.resize((1 << (64 - shift)) + 1, prefixes.len() as u32);
+        Self { keys, links, prefixes, directory, shift }
+    }
+
+    /// How many links have a key before this one, and whether the next has this very key.
+    fn place(&self, key: &[u8]) -> (usize, bool) {
+        let prefix = leaves::prefix(key);
+        let bits = (prefix >> self.shift) as usize;
+        let (from, to) = (self.directory[bits] as usize, self.directory[bits + 1] as usize);
+        let mut place = from + self.prefixes[from..to].partition_point(|other| *other < prefix);
+        while self.prefixes.get(place) == Some(&prefix) {
+            match self.links[place].0.as_slice().cmp(key) {
+                Ordering::Less => place += 1,
+                Ordering::Equal => return (place, true),
+                Ordering::Greater => break,
+            }
+        }
+        (place, false)
+    }
+
+    /// For one of several threads that ask at a time.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked { chain: self, keys: self.keys.clone() }
     }
 
     /// Writes the chain and what is needed to search it.
@@ -91,14 +131,13 @@ impl Chain {
     pub fn store(&self, space: &mut Space<'_>, snapshot: &mut Snapshot) -> io::Result<()> {
         let mut links = Vec::with_capacity(self.links.len());
         for (place, (key, cell)) in self.links.iter().enumerate() {
-            let first = leaves::prefix(key);
+            let first = self.prefixes[place];
             // Hashes are told apart by their first octets, unless somebody made them alike.
-            let alike = |other: Option<&(Vec<u8>, Address)>| {
-                other.is_some_and(|(other, _)| leaves::prefix(other) == first)
+            let alike = |other: Option<usize>| {
+                other.and_then(|other| self.prefixes.get(other)) == Some(&first)
             };
-            let needed = !self.keys.is_hashed()
-                || alike(self.links.get(place + 1))
-                || alike(place.checked_sub(1).and_then(|before| self.links.get(before)));
+            let needed =
+                !self.keys.is_hashed() || alike(Some(place + 1)) || alike(place.checked_sub(1));
             let rest = if needed { leaves::write_rest(key, space)? } else { 0 };
             links.push(Link { key: first, target: *cell, rest });
         }
@@ -109,7 +148,72 @@ impl Chain {
     }
 }
 
-impl Proofs for Chain {
+/// The records of a chain of NSEC3 with these parameters, wherever they stand.
+fn hashed(
+    zone: &Sorted,
+    apex: &[u8],
+    rows: &[usize],
+    (iterations, salt): (u16, &[u8]),
+    space: &mut Space<'_>,
+) -> Result<Found, CompileError> {
+    const AT_A_TIME: usize = 4096;
+    let store = space.store();
+    let pieces: Vec<&[usize]> = rows.chunks(AT_A_TIME).collect();
+    let begin = || (store.space(), Sets::default());
+    let (spaces, found) = side_by_side(pieces.len(), begin, |(space, sets), piece| {
+        let mut found = Found::new();
+        for &row in pieces[piece] {
+            let row = zone.row(row);
+            sets.clear();
+            sets.read(row, |rtype| rtype == rtype::NSEC3);
+            let Some(set) = sets.first() else { continue };
+            let name = row.wire().to_ascii_lowercase();
+            let Some(hash) = nsec3::hash_of(&name, set, iterations, salt) else { continue };
+            found.push((hash, write_proof(&proof(apex, &name, set)?, space)?));
+        }
+        Ok::<_, CompileError>(found)
+    })?;
+    spaces.into_iter().for_each(|(other, _)| space.absorb(other));
+    Ok(found.concat())
+}
+
+/// The records of a chain of NSEC: those of nodes alone.
+fn plain(
+    zone: &Sorted,
+    apex: &[u8],
+    root: &[RrSet<'_>],
+    keys: &Keys,
+    space: &mut Space<'_>,
+) -> Result<Found, CompileError> {
+    let store = space.store();
+    let stretches = stretches(zone, apex);
+    let link = |name: &[u8], rrsets: &[RrSet<'_>], keys: &mut Keys, space: &mut Space<'_>| {
+        let Some(set) = rrsets.iter().find(|set| set.rtype == rtype::NSEC) else {
+            return Ok::<_, CompileError>(None);
+        };
+        Ok(Some((keys.of(name), write_proof(&proof(apex, name, set)?, space)?)))
+    };
+    let begin = || (store.space(), keys.clone());
+    let (spaces, mut found) = side_by_side(stretches.len(), begin, |(space, keys), piece| {
+        let mut found = Found::new();
+        walk(zone, apex, stretches[piece].clone(), &mut |source, _| {
+            found.extend(link(source.name, source.rrsets, keys, space)?);
+            Ok(0)
+        })?;
+        Ok::<_, CompileError>(found)
+    })?;
+    spaces.into_iter().for_each(|(other, _)| space.absorb(other));
+    found.push(link(apex, root, &mut keys.clone(), space)?.into_iter().collect());
+    Ok(found.concat())
+}
+
+/// A chain that is asked.
+pub struct Asked<'c> {
+    chain: &'c Chain,
+    keys: Keys,
+}
+
+impl Proofs for Asked<'_> {
     fn is_hashed(&self) -> bool {
         self.keys.is_hashed()
     }
@@ -119,14 +223,15 @@ impl Proofs for Chain {
     }
 
     fn exact(&mut self, key: &[u8]) -> Option<Address> {
-        let place = self.links.binary_search_by(|link| link.0.as_slice().cmp(key)).ok()?;
-        Some(self.links[place].1)
+        let (place, here) = self.chain.place(key);
+        here.then(|| self.chain.links[place].1)
     }
 
     fn cover(&mut self, key: &[u8]) -> Address {
-        let after = self.links.partition_point(|link| link.0.as_slice() <= key);
-        let place = after.checked_sub(1).unwrap_or(self.links.len() - 1);
-        self.links[place].1
+        let (place, here) = self.chain.place(key);
+        let links = &self.chain.links;
+        let after = place + usize::from(here);
+        links[after.checked_sub(1).unwrap_or(links.len() - 1)].1
     }
 }
 

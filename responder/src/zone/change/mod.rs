@@ -28,8 +28,8 @@ use super::{
     },
     collect::{Owner, sort_key},
     compile::{CompileError, Nodes, Source, negative, nonexistence, serial, soa},
-    name::of_key,
-    tree::{check_rrsets, count_labels},
+    name::{count_labels, of_key},
+    walk::{NO_SOA, check_rrsets},
 };
 use crate::store::{Commit, Store};
 
@@ -132,7 +132,7 @@ pub fn prepare<'s, 'a>(
     sort_key(apex, &mut apex_key);
     for key in changed {
         if let Some(owner) = contents.owner(key) {
-            check_rrsets(&owner, *key == apex_key).map_err(Refused::Zone)?;
+            check_rrsets(owner.wire, &owner.rrsets, *key == apex_key).map_err(Refused::Zone)?;
         }
     }
     let zone = nodes::Zone::new(contents, &apex_key);
@@ -176,14 +176,7 @@ pub fn prepare<'s, 'a>(
         let wildcard = commit.find(&asterisk).map_or(0, |found| found.node);
         let source = Source { name: &name, rrsets: &state.rrsets, cut: state.cut, wildcard };
         let born = commit.version();
-        let mut writer = Nodes {
-            apex,
-            space: commit.space(),
-            hosts: &zone,
-            proofs: links.as_mut(),
-            born,
-            lookups: Vec::new(),
-        };
+        let mut writer = Nodes::new(apex, commit.space(), &zone, links.as_mut(), born);
         let node = writer.write(&source, found.map_or(0, |found| found.node))?;
         let lookups = std::mem::take(&mut writer.lookups);
         if !lookups.is_empty() {
@@ -222,8 +215,6 @@ pub fn prepare<'s, 'a>(
     }
     Ok((result, Pending { commit, snapshot, labels }))
 }
-
-const NO_SOA: &str = "there is no SOA at the apex";
 
 /// [`prepare`], and [`Pending::finish`].
 ///

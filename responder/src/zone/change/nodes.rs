@@ -1,16 +1,15 @@
 //! Whether a name exists, and what it is, from the zone's contents.
 
-use std::{borrow::Cow, cell::RefCell, collections::HashMap};
+use std::{cell::RefCell, collections::HashMap};
 
 use responder_common::wire::rtype;
 
 use super::{Contents, Key};
 use crate::zone::{
     chain::nsec3,
-    collect::{Owner, RrSet, sort_key},
+    collect::{Owner, RrSet, Sets, sort_key},
     compile::Hosts,
     name::of_key,
-    tree::{Addresses, hosts},
 };
 
 /// A zone's contents, seen as a tree.
@@ -134,7 +133,7 @@ impl<'c, 'a, C: Contents<'a>> Zone<'c, 'a, C> {
 }
 
 impl<'a, C: Contents<'a>> Hosts<'a> for Zone<'_, 'a, C> {
-    fn addresses(&self, host: &[u8]) -> Option<Cow<'_, Addresses<'a>>> {
+    fn addresses(&self, host: &[u8], to: &mut Sets<'a>) -> Option<bool> {
         let mut key = Key::new();
         sort_key(host, &mut key);
         let owner = self.owner(&key)?;
@@ -142,7 +141,13 @@ impl<'a, C: Contents<'a>> Hosts<'a> for Zone<'_, 'a, C> {
             Some(bottom) => bottom == Bottom::Cut,
             None => self.bottom(&key) == Bottom::Cut,
         };
-        hosts(&owner, glue).map(Cow::Owned)
+        to.clear();
+        let is_address = |set: &RrSet<'_>| matches!(set.rtype, rtype::A | rtype::AAAA);
+        owner.rrsets.into_iter().filter(is_address).for_each(|set| to.push(set));
+        if glue {
+            to.strip();
+        }
+        (!to.is_empty()).then_some(glue)
     }
 }
 

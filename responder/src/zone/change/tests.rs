@@ -10,10 +10,11 @@ use crate::{
     answer::{Answerer, Outcome, Transport},
     store::StoreOptions,
     zone::{
+        Progress,
         collect::RrSet,
-        compile::compile,
+        compile::{Compiled, compile},
+        lookups::Lookups,
         name::{from_text_lower, to_text},
-        tree::Tree,
     },
 };
 
@@ -33,21 +34,17 @@ fn store() -> Arc<Store> {
 /// Compiles the contents as a whole and serves them; notes what each node depends on.
 fn serve(store: &Store, held: &mut Held) {
     let apex = from_text_lower(APEX).expect("a name");
-    let mut found = Vec::new();
-    {
-        let tree = Tree::build(held.owners(), &apex).expect("a zone");
-        let mut space = store.space();
-        let compiled = compile(&tree, &apex, &mut space, &mut |name, lookups| {
-            found.push((name.to_vec(), lookups.to_vec()));
-        })
-        .expect("it compiles");
-        store.publish(&apex, tree.labels, compiled.names, compiled.snapshot, space).expect("room");
+    let zone = held.sorted(&apex);
+    let mut space = store.space();
+    let compiled =
+        compile(&zone, &apex, &mut space, true, &Progress::default()).expect("it compiles");
+    let Compiled { snapshot, names, labels, lookups, .. } = compiled;
+    store.publish(&apex, labels, names, snapshot, space).expect("room");
+    let mut found: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+    for lookup in lookups.iter().flat_map(Lookups::iter) {
+        found.entry(lookup.key.to_vec()).or_default().push(lookup.hash.to_vec());
     }
-    for (name, lookups) in found {
-        let mut key = Key::new();
-        sort_key(&name, &mut key);
-        held.depend(&key, &lookups);
-    }
+    found.iter().for_each(|(key, lookups)| held.depend(key, lookups));
 }
 
 /// Asks for every name that is or was there, for names below and beside it, with and without DO.

@@ -74,7 +74,8 @@ impl Rows {
             return;
         }
         let position = self.octets.len() as u64;
-        self.entries.push(Entry::new(&self.owner, self.apex, position));
+        let denies = self.records.iter().any(|record| denies(record.rtype));
+        self.entries.push(Entry::new(&self.owner, self.apex, position, denies));
         self.octets.extend_from_slice(&self.owner);
         // Not moved among equals: records stay in the order of the file.
         self.records.sort_by_key(|record| (record.rtype, record.signature));
@@ -137,6 +138,11 @@ impl Batch for Rows {
     }
 }
 
+/// Whether a type is NSEC or NSEC3.
+fn denies(rtype: u16) -> bool {
+    matches!(rtype, rtype::NSEC | rtype::NSEC3)
+}
+
 /// Writes the data of records, without duplicates; how many were written.
 fn write_distinct(records: &[Record], data: &[u8], to: &mut Vec<u8>) -> usize {
     let mut seen = HashSet::new();
@@ -179,6 +185,7 @@ pub fn join<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>, String>
 }
 
 /// The name at the beginning of a row.
+#[inline]
 pub fn wire(row: &[u8]) -> &[u8] {
     let mut at = 0;
     while row[at] != 0 {

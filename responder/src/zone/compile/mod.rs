@@ -1,4 +1,4 @@
-//! A zone's tree becomes nodes, fragments and an index in the store.
+//! A zone becomes nodes, fragments and an index in the store.
 //!
 //! | module | what |
 //! |---|---|
@@ -9,7 +9,7 @@ mod node;
 pub mod nonexistence;
 mod servers;
 
-use std::{borrow::Cow, collections::HashMap, io};
+use std::io;
 
 use responder_common::{
     layout::{Address, BUCKET_SLOTS, Bucket, Cell, Snapshot, denial},
@@ -21,10 +21,15 @@ use zerocopy::IntoBytes;
 pub use self::node::{CompileError, Hosts, Nodes, Source};
 pub use self::servers::negative;
 use super::{
-    chain::{Chain, Proofs},
-    collect::RrSet,
+    chain::{Asked, Chain, Proofs},
+    collect::{RrSet, Sets, Sorted},
     fragment::name_length,
-    tree::{Addresses, Tree, count_labels},
+    hosts::SortedHosts,
+    lookups::Lookups,
+    name::count_labels,
+    progress::Progress,
+    side_by_side::side_by_side,
+    walk::{NO_SOA, Walked, check_rrsets, stretches, walk},
 };
 use crate::store::Space;
 
@@ -34,55 +39,59 @@ pub struct Compiled {
     pub snapshot: Snapshot,
     /// Nodes.
     pub names: u64,
+    /// Labels of the deepest node.
+    pub labels: u32,
+    /// Names below a cut or a DNAME that are not addresses of name servers.
+    pub occluded: u64,
+    /// What each node of a zone with NSEC3 depends on.
+    pub lookups: Vec<Lookups>,
 }
 
-impl<'a> Hosts<'a> for Tree<'a> {
-    fn addresses(&self, host: &[u8]) -> Option<Cow<'_, Addresses<'a>>> {
-        self.addresses.get(host).map(Cow::Borrowed)
-    }
-}
-
-/// What hears which keys were looked up in the chain for a node, by its lower-case wire name.
-pub type Lookups<'l> = &'l mut dyn FnMut(&[u8], &[Vec<u8>]);
-
-/// Compiles a tree into `space`. `apex` is in lower-case wire form; `lookups` hears what each node of a
-/// signed zone depends on.
+/// Compiles a zone into `space`, on every processor. `apex` is in lower-case wire form; `noted` is
+/// whether it is to be told what the nodes depend on.
 ///
 /// # Errors
 /// When the zone holds what cannot be answered, or the store is full.
 pub fn compile(
-    tree: &Tree<'_>,
+    zone: &Sorted,
     apex: &[u8],
     space: &mut Space<'_>,
-    lookups: Lookups<'_>,
+    noted: bool,
+    progress: &Progress,
 ) -> Result<Compiled, CompileError> {
-    let mut chain = Chain::build(tree, apex, space)?;
-    let key = space.store().hash_key();
-    let mut nodes =
-        Nodes { apex, space, hosts: tree, proofs: chain.as_mut(), born: 0, lookups: Vec::new() };
-    let mut index = Vec::with_capacity(tree.nodes.len());
-    // Wildcards below nodes that are still to be written.
-    let mut wildcards: HashMap<usize, Address> = HashMap::new();
-    let mut apex_node = 0;
-    // From the last name to the first: a node is written after those below it, and knows its wildcard.
-    for (place, node) in tree.nodes.iter().enumerate().rev() {
-        let wildcard = wildcards.remove(&place).unwrap_or(0);
-        let source = Source { name: &node.name, rrsets: &node.rrsets, cut: node.cut, wildcard };
-        let address = nodes.write(&source, 0)?;
-        if !nodes.lookups.is_empty() {
-            lookups(&node.name, &nodes.lookups);
-        }
-        if let Some(parent) = node.parent {
-            if node.name.starts_with(b"\x01*") {
-                wildcards.insert(parent, address);
-            }
-            index.push((name::hash(key, &node.name), address));
+    let root = root(zone, apex).map_err(CompileError::Zone)?;
+    let chain = Chain::build(zone, apex, &root, space)?;
+    let stretches = stretches(zone, apex);
+    let begin = || Part::new(zone, apex, space.another(), chain.as_ref());
+    let (parts, walked) = side_by_side(stretches.len(), begin, |part, number| {
+        let rows = stretches[number].clone();
+        progress.add(rows.len() as u64);
+        part.compile(zone, apex, rows, noted)
+    })?;
+    let mut lookups = Vec::new();
+    let mut index = Vec::new();
+    for part in parts {
+        space.absorb(part.space);
+        lookups.push(part.lookups);
+        if index.is_empty() {
+            index = part.index;
         } else {
-            apex_node = address;
+            index.extend(part.index);
         }
     }
+    let walked = walked.into_iter().fold(Walked::default(), Walked::and);
+    let mut proofs = chain.as_ref().map(Chain::asked);
+    let hosts = SortedHosts::of(zone, apex.len());
+    let source = Source { name: apex, rrsets: &root, cut: false, wildcard: walked.wildcard };
+    let mut nodes = Nodes::new(apex, space, hosts, proofs.as_mut(), 0);
+    let apex_node = nodes.write(&source, 0)?;
+    if noted {
+        let mut own = Lookups::default();
+        own.note(apex, &nodes.lookups);
+        lookups.push(own);
+    }
     let (index, buckets) = write_index(&index, space)?;
-    let soa = soa(&tree.nodes[0].rrsets).expect("the tree has checked it");
+    let soa = soa(&root).ok_or_else(|| CompileError::Zone(NO_SOA.into()))?;
     let mut snapshot = empty_snapshot(apex);
     snapshot.serial = serial(soa);
     snapshot.apex = apex_node;
@@ -91,17 +100,74 @@ pub fn compile(
     let negative =
         negative(apex, soa).map_err(|_| CompileError::Zone("the SOA is too large".into()))?;
     snapshot.negative = negative.store(space)?;
-    if let Some(chain) = &mut chain {
-        let key = chain.key(apex);
-        snapshot.apex_proof = chain.exact(&key).unwrap_or(0);
+    if let Some((chain, proofs)) = chain.as_ref().zip(proofs.as_mut()) {
+        let key = proofs.key(apex);
+        snapshot.apex_proof = proofs.exact(&key).unwrap_or(0);
         chain.store(space, &mut snapshot)?;
-        let cells = nonexistence::cells(apex, chain, &mut snapshot);
+        let cells = nonexistence::cells(apex, proofs, &mut snapshot);
         let store = space.store();
         let settled = |cell| Some(store.object_at::<Cell>(cell)?.fragment(0));
         let proofs = cells.into_iter().map(settled);
         snapshot.nonexistent = nonexistence::write(&negative, proofs, space)?;
     }
-    Ok(Compiled { snapshot, names: tree.nodes.len() as u64 })
+    let labels = walked.labels.max(count_labels(apex)) as u32;
+    let (names, occluded) = (walked.nodes + 1, walked.occluded);
+    Ok(Compiled { snapshot, names, labels, occluded, lookups })
+}
+
+/// What the apex owns, which comes first.
+fn root<'z>(zone: &'z Sorted, apex: &[u8]) -> Result<Sets<'z>, String> {
+    if zone.len() == 0 {
+        return Err("it holds no record".into());
+    }
+    let row = zone.row(0);
+    if !row.wire().eq_ignore_ascii_case(apex) {
+        return Err(NO_SOA.into());
+    }
+    let mut root = Sets::default();
+    root.read(row, |rtype| rtype != rtype::NSEC3);
+    check_rrsets(row.wire(), &root, true)?;
+    Ok(root)
+}
+
+/// What one thread makes of the stretches that it compiles.
+struct Part<'z, 's> {
+    space: Space<'s>,
+    hosts: SortedHosts<'z>,
+    proofs: Option<Asked<'z>>,
+    /// The hashes of names and where their nodes stand.
+    index: Vec<(u64, Address)>,
+    lookups: Lookups,
+}
+
+impl<'z, 's> Part<'z, 's> {
+    fn new(zone: &'z Sorted, apex: &[u8], space: Space<'s>, chain: Option<&'z Chain>) -> Self {
+        let hosts = SortedHosts::of(zone, apex.len());
+        let proofs = chain.map(Chain::asked);
+        Self { space, hosts, proofs, index: Vec::new(), lookups: Lookups::default() }
+    }
+
+    /// Compiles a stretch of rows.
+    fn compile(
+        &mut self,
+        zone: &'z Sorted,
+        apex: &[u8],
+        rows: std::ops::Range<usize>,
+        noted: bool,
+    ) -> Result<Walked, CompileError> {
+        let Self { space, hosts, proofs, index, lookups } = self;
+        let key = space.store().hash_key();
+        let mut nodes = Nodes::new(apex, space, hosts, proofs.as_mut(), 0);
+        walk(zone, apex, rows, &mut |source, rows| {
+            nodes.hosts.come_to(source.cut.then_some(rows));
+            let address = nodes.write(source, 0)?;
+            if noted {
+                lookups.note(source.name, &nodes.lookups);
+            }
+            index.push((name::hash(key, source.name), address));
+            Ok(address)
+        })
+    }
 }
 
 /// The SOA among the apex's RRsets.

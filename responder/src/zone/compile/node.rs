@@ -1,6 +1,6 @@
 //! One name becomes a node: its RRsets as fragments beside it, its references, its proofs.
 
-use std::{borrow::Cow, io};
+use std::io;
 
 use responder_common::{
     layout::{Address, UNIT, node, node::role, patch},
@@ -12,10 +12,9 @@ use crate::{
     store::Space,
     zone::{
         chain::Proofs,
-        collect::RrSet,
-        fragment::{Built, Place, Surroundings, TooLarge},
-        name::to_text,
-        tree::Addresses,
+        collect::{RrSet, Sets},
+        fragment::{Built, Place, Spare, Surroundings, TooLarge},
+        name::{is_at_or_below, to_text},
     },
 };
 
@@ -48,24 +47,42 @@ pub struct Source<'n, 'a> {
 
 /// Where the addresses of name servers are found.
 pub trait Hosts<'a> {
-    /// The addresses of a host, by its lower-case wire name.
-    fn addresses(&self, host: &[u8]) -> Option<Cow<'_, Addresses<'a>>>;
+    /// The A and AAAA RRsets of a host, by its lower-case wire name, into `to`, in place of what is there.
+    /// None where it has none; else whether they are glue, which has no signatures (RFC 4035, section 2.2).
+    fn addresses(&self, host: &[u8], to: &mut Sets<'a>) -> Option<bool>;
+}
+
+impl<'a, T: Hosts<'a>> Hosts<'a> for &T {
+    fn addresses(&self, host: &[u8], to: &mut Sets<'a>) -> Option<bool> {
+        (**self).addresses(host, to)
+    }
+}
+
+impl<'a, T: Hosts<'a>> Hosts<'a> for &mut T {
+    fn addresses(&self, host: &[u8], to: &mut Sets<'a>) -> Option<bool> {
+        (**self).addresses(host, to)
+    }
 }
 
 /// What all nodes of a version have in common.
-pub struct Nodes<'c, 's, H, P> {
+pub struct Nodes<'c, 's, 'a, H, P> {
     /// The apex in lower-case wire form.
-    pub apex: &'c [u8],
+    apex: &'c [u8],
     /// Where they go.
-    pub space: &'c mut Space<'s>,
+    space: &'c mut Space<'s>,
     /// Addresses of name servers.
-    pub hosts: &'c H,
+    pub hosts: H,
     /// The chain, in a signed zone.
-    pub proofs: Option<&'c mut P>,
+    proofs: Option<&'c mut P>,
     /// The version in which they are born.
-    pub born: u32,
+    born: u32,
     /// The hashes that were looked up in the chain of NSEC3 for the last node: what it depends on.
     pub lookups: Vec<Vec<u8>>,
+    /// Memory that one node after the other uses.
+    spare: Spare,
+    references: Vec<Reference>,
+    image: Vec<u8>,
+    addresses: Sets<'a>,
 }
 
 /// A reference of a node, and the fragment if it stands beside the node.
@@ -101,7 +118,29 @@ impl Source<'_, '_> {
     }
 }
 
-impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
+impl<'c, 's, 'a, H: Hosts<'a>, P: Proofs> Nodes<'c, 's, 'a, H, P> {
+    /// Nodes of the zone at `apex` (lower-case wire form), born in a version.
+    pub fn new(
+        apex: &'c [u8],
+        space: &'c mut Space<'s>,
+        hosts: H,
+        proofs: Option<&'c mut P>,
+        born: u32,
+    ) -> Self {
+        Self {
+            apex,
+            space,
+            hosts,
+            proofs,
+            born,
+            lookups: Vec::new(),
+            spare: Spare::default(),
+            references: Vec::new(),
+            image: Vec::new(),
+            addresses: Sets::default(),
+        }
+    }
+
     /// Writes a node and what belongs to it alone; `older` is the node that it replaces.
     ///
     /// # Errors
@@ -111,8 +150,25 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
         source: &Source<'_, 'a>,
         older: Address,
     ) -> Result<Address, CompileError> {
-        let mut references = self.references(source)?;
+        let mut references = std::mem::take(&mut self.references);
+        self.refer(source, &mut references)?;
         self.denials(source, &mut references);
+        let written = self.write_with(source, older, &references);
+        for reference in references.drain(..) {
+            if let Target::Beside(built) = reference.target {
+                self.spare.take_back(built);
+            }
+        }
+        self.references = references;
+        written
+    }
+
+    fn write_with(
+        &mut self,
+        source: &Source<'_, 'a>,
+        older: Address,
+        references: &[Reference],
+    ) -> Result<Address, CompileError> {
         let relative = &source.name[..source.name.len() - self.apex.len()];
         if references.len() > 255 {
             let name = to_text(source.name);
@@ -127,49 +183,56 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
             })
             .sum();
         let start = self.space.take(fixed + beside, fixed)?;
-        let mut image = Vec::with_capacity((fixed + beside) as usize);
+        let image = &mut self.image;
+        image.clear();
         image.extend_from_slice(&node::first(self.born, older).to_le_bytes());
         let (names, count) = (relative.len() as u8, references.len() as u8);
-        let second = node::second(
-            kind(source, &references, self.vouches(source)),
-            names,
-            count,
-            source.wildcard,
-        );
+        let vouches = vouches(self.proofs.is_some(), source);
+        let second = node::second(kind(source, references, vouches), names, count, source.wildcard);
         image.extend_from_slice(&second.to_le_bytes());
         image.extend_from_slice(relative);
         image.resize(16 + relative.len().div_ceil(8) * 8, 0);
-        let mut behind = Vec::with_capacity(beside as usize);
-        let mut rrsets: Vec<(u16, Address)> = Vec::with_capacity(references.len());
-        for reference in &references {
+        let mut behind = fixed;
+        // The fragment that another reference leads to as well.
+        let twice = references.iter().find_map(|reference| match reference.target {
+            Target::As(kind) => Some((role::RRSET, kind)),
+            _ => None,
+        });
+        let mut first = None;
+        for reference in references {
             let mut kept = reference.role;
             let fragment = match &reference.target {
                 Target::Shared(address) => *address,
-                Target::As(kind) => {
-                    let same = rrsets.iter().find(|(other, _)| other == kind);
-                    same.expect("references are sorted by role").1
-                }
+                Target::As(_) => first.expect("references are sorted by role"),
                 Target::Beside(built) => {
-                    let at = start + ((fixed + behind.len() as u64) / UNIT) as Address;
-                    behind.extend_from_slice(&built.image());
-                    behind.resize(behind.len().next_multiple_of(UNIT as usize), 0);
+                    let at = start + (behind / UNIT) as Address;
+                    behind += built.stored_length().next_multiple_of(UNIT);
                     kept |= role::BESIDE;
                     at
                 }
             };
-            if reference.role == role::RRSET {
-                rrsets.push((reference.rtype, fragment));
+            if twice == Some((reference.role, reference.rtype)) {
+                first = Some(fragment);
             }
             let word = node::reference(kept, reference.rtype, fragment);
             image.extend_from_slice(&word.to_le_bytes());
         }
-        image.extend_from_slice(&behind);
-        self.space.write(start, &image);
+        for reference in references {
+            if let Target::Beside(built) = &reference.target {
+                built.append_image(image);
+                image.resize(image.len().next_multiple_of(UNIT as usize), 0);
+            }
+        }
+        self.space.write(start, image);
         Ok(start)
     }
 
-    fn references(&mut self, source: &Source<'_, 'a>) -> Result<Vec<Reference>, CompileError> {
-        let mut references = Vec::new();
+    /// Makes the references of a node and their fragments, proofs aside.
+    fn refer(
+        &mut self,
+        source: &Source<'_, 'a>,
+        references: &mut Vec<Reference>,
+    ) -> Result<(), CompileError> {
         // A wildcard is selected by names below its parent: that is what pointers may count on.
         let wildcard = source.stands_in();
         let selected = if wildcard { &source.name[2..] } else { source.name };
@@ -189,7 +252,7 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
             let redirects = set.rtype == rtype::DNAME && owner == Place::OWNER;
             let owner = if redirects { Place::NODE } else { owner };
             let too_large = |_| source.too_large(set.rtype);
-            let (built, places) = rrset(around, owner, set).map_err(too_large)?;
+            let (built, places) = rrset(around, owner, set, &mut self.spare).map_err(too_large)?;
             if wildcard && built.length() > usize::from(patch::OFFSET_MAX) {
                 return Err(CompileError::Zone(format!(
                     "the wildcard RRset {} type {} is larger than {} octets",
@@ -199,7 +262,7 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
                 )));
             }
             if set.rtype == rtype::NS {
-                references.extend(self.servers(source, set, around, &places).map_err(too_large)?);
+                self.servers(source, set, around, &places, references).map_err(too_large)?;
             }
             if any.is_none() && ![rtype::NSEC, rtype::NSEC3].contains(&set.rtype) {
                 any = Some(set.rtype);
@@ -209,7 +272,10 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
                 }
             }
             let target = if source.cut && set.rtype == rtype::NS {
-                Target::Shared(self.space.share(&built.image())?)
+                self.image.clear();
+                built.append_image(&mut self.image);
+                self.spare.take_back(built);
+                Target::Shared(self.space.share(&self.image)?)
             } else {
                 Target::Beside(built)
             };
@@ -221,103 +287,97 @@ impl<'a, H: Hosts<'a>, P: Proofs> Nodes<'_, '_, H, P> {
             references.push(Reference { role: role::ANY, rtype: 0, target: Target::As(kind) });
         }
         // A DS that no referral shows stands where none looks for it.
-        let silent = source.cut && !self.vouches(source);
+        let silent = source.cut && !vouches(self.proofs.is_some(), source);
         references.sort_by_key(|reference| {
             (silent && reference.rtype == rtype::DS, reference.role, reference.rtype)
         });
-        Ok(references)
-    }
-
-    /// Whether a referral shows the cut's DS set: in a signed zone (RFC 4035, section 3.1.4). In any other
-    /// it proves nothing, and is only there for whoever asks for it.
-    fn vouches(&self, source: &Source<'_, 'a>) -> bool {
-        let mut sets = source.rrsets.iter().filter(|set| set.rtype == rtype::DS);
-        self.proofs.is_some() || sets.any(|set| !set.signatures.is_empty())
+        Ok(())
     }
 
     /// The addresses of a name server set: what a referral cannot do without, and what only helps.
     fn servers(
-        &self,
+        &mut self,
         source: &Source<'_, 'a>,
         set: &RrSet<'a>,
         around: Surroundings<'_>,
-        places: &[Placed],
-    ) -> Result<Vec<Reference>, TooLarge> {
+        places: &[Placed<'a>],
+        references: &mut Vec<Reference>,
+    ) -> Result<(), TooLarge> {
         let around = Surroundings { anchored: places, ..around };
-        let mut glue = Extra::new(around);
-        let mut more = Extra::new(around);
+        let (mut glue, mut more) = (Extra::new(around), Extra::new(around));
+        let mut lower = [0; NAME_MAX as usize];
         for target in &set.rdata {
-            let lower = target.to_ascii_lowercase();
-            if !is_suffix(&lower, self.apex) {
+            if !is_at_or_below(target, self.apex) {
                 continue;
             }
-            let Some(addresses) = self.hosts.addresses(&lower) else { continue };
+            let lower = &mut lower[..target.len()];
+            lower.copy_from_slice(target);
+            lower.make_ascii_lowercase();
+            let Some(is_glue) = self.hosts.addresses(lower, &mut self.addresses) else { continue };
             // Far inside a large set there is no place to point at: those names are written again.
-            let place = places.iter().find(|(name, _)| *name == **target);
+            let place = places.iter().find(|(name, _)| *name == *target);
             let owner = Owner { name: target, place: place.map(|(_, place)| *place) };
-            if source.cut && addresses.glue && is_suffix(&lower, source.name) {
-                glue.add(owner, &addresses);
-            } else {
-                more.add(owner, &addresses);
-            }
+            let needed = source.cut && is_glue && is_at_or_below(lower, source.name);
+            let extra = if needed { &mut glue } else { &mut more };
+            extra.add(owner, &self.addresses, &mut self.spare);
         }
-        let mut references = Vec::new();
         for (role, extra) in [(role::GLUE, glue), (role::ADDITIONAL, more)] {
-            if let Some(built) = extra.finish()? {
+            if let Some(built) = extra.finish(&mut self.spare)? {
                 let target = Target::Beside(built);
                 references.push(Reference { role, rtype: rtype::NS, target });
             }
         }
-        Ok(references)
+        Ok(())
     }
 
     /// Adds the references by which a node denies what it, or a name below it, does not own.
     fn denials(&mut self, source: &Source<'_, 'a>, references: &mut Vec<Reference>) {
         self.lookups.clear();
         let Some(proofs) = self.proofs.as_deref_mut() else { return };
+        let lookups = &mut self.lookups;
         let mut add = |role, cell| {
             references.push(Reference { role, rtype: 0, target: Target::Shared(cell) });
         };
         // The name from which the proof starts: itself, or its closest provable encloser.
         let mut provable = source.name;
-        let key = proofs.key(source.name);
-        let own = proofs.exact(&key);
-        self.lookups.push(key);
-        if let Some(own) = own {
+        lookups.push(proofs.key(source.name));
+        if let Some(own) = proofs.exact(&lookups[0]) {
             add(role::PROOF, own);
         } else {
-            let mut next_closer = source.name;
-            if proofs.is_hashed() && source.name != self.apex {
-                loop {
-                    next_closer = provable;
-                    provable = &provable[1 + usize::from(provable[0])..];
-                    // The apex has its own place in the snapshot.
-                    if provable.len() <= self.apex.len() {
-                        break;
-                    }
-                    let key = proofs.key(provable);
-                    let encloser = proofs.exact(&key);
-                    self.lookups.push(key);
-                    if let Some(encloser) = encloser {
-                        add(role::ENCLOSER, encloser);
-                        break;
-                    }
+            // The look-up of the next closer name: the last one in vain.
+            let mut next_closer = 0;
+            while proofs.is_hashed() && provable.len() > self.apex.len() {
+                provable = &provable[1 + usize::from(provable[0])..];
+                // The apex has its own place in the snapshot.
+                if provable.len() <= self.apex.len() {
+                    break;
                 }
+                lookups.push(proofs.key(provable));
+                if let Some(encloser) = proofs.exact(&lookups[lookups.len() - 1]) {
+                    add(role::ENCLOSER, encloser);
+                    break;
+                }
+                next_closer = lookups.len() - 1;
             }
-            let key = proofs.key(next_closer);
-            add(role::COVER, proofs.cover(&key));
+            add(role::COVER, proofs.cover(&lookups[next_closer]));
         }
         let bottom = source.cut || source.owns(rtype::DNAME);
-        let asterisk = [b"\x01*", provable].concat();
-        if !bottom && source.wildcard == 0 && asterisk.len() <= usize::from(NAME_MAX) {
-            let key = proofs.key(&asterisk);
+        if !bottom && source.wildcard == 0 && provable.len() + 2 <= usize::from(NAME_MAX) {
+            let key = proofs.key(&[b"\x01*", provable].concat());
             add(role::NO_WILDCARD, proofs.cover(&key));
-            self.lookups.push(key);
+            lookups.push(key);
         }
         if !proofs.is_hashed() {
             self.lookups.clear();
         }
     }
+}
+
+/// Whether a referral shows the cut's DS set: in a signed zone (RFC 4035, section 3.1.4). In any other it
+/// proves nothing, and is only there for whoever asks for it.
+fn vouches(signed: bool, source: &Source<'_, '_>) -> bool {
+    let mut sets = source.rrsets.iter().filter(|set| set.rtype == rtype::DS);
+    signed || sets.any(|set| !set.signatures.is_empty())
 }
 
 /// What a node is: bits of [`node`]; `vouches` is whether referrals show DS.
@@ -344,14 +404,4 @@ fn kind(source: &Source<'_, '_>, references: &[Reference], vouches: bool) -> u8 
         };
     }
     kind
-}
-
-/// Whether `suffix` is `name` or above it; both in lower-case wire form.
-pub fn is_suffix(name: &[u8], suffix: &[u8]) -> bool {
-    let Some(start) = name.len().checked_sub(suffix.len()) else { return false };
-    let mut at = 0;
-    while at < start {
-        at += usize::from(name[at]) + 1;
-    }
-    at == start && name[start..] == *suffix
 }

@@ -4,20 +4,20 @@ use responder_common::wire::rtype;
 
 use crate::zone::{
     collect::RrSet,
-    fragment::{Builder, Built, Place, Surroundings, TooLarge},
-    tree::{Addresses, Hosts},
+    fragment::{Builder, Built, Place, Spare, Surroundings, TooLarge},
 };
 
 /// A name in the data of a fragment, and where it stands there.
-pub type Placed = (Vec<u8>, Place);
+pub type Placed<'a> = (&'a [u8], Place);
 
 /// An RRset with its signatures, and where the names in its data stand.
-pub fn rrset(
+pub fn rrset<'a>(
     around: Surroundings<'_>,
     owner: Place,
-    set: &RrSet<'_>,
-) -> Result<(Built, Vec<Placed>), TooLarge> {
-    let mut builder = Builder::new(around);
+    set: &RrSet<'a>,
+    spare: &mut Spare,
+) -> Result<(Built, Vec<Placed<'a>>), TooLarge> {
+    let mut builder = Builder::reusing(around, spare);
     for rdata in &set.rdata {
         builder.record(owner, set.rtype, set.ttl, rdata);
     }
@@ -26,12 +26,12 @@ pub fn rrset(
         builder.record(owner, rtype::RRSIG, set.ttl, rdata);
     }
     let places = if set.rtype == rtype::NS {
-        let place = |target: &&[u8]| Some((target.to_vec(), builder.place_of(target)?));
+        let place = |target: &&'a [u8]| Some((*target, builder.place_of(target)?));
         set.rdata.iter().filter_map(place).collect()
     } else {
         Vec::new()
     };
-    Ok((builder.finish()?, places))
+    Ok((builder.finish_into(spare)?, places))
 }
 
 /// The signatures of an RRset alone: the answer to a question for RRSIG (RFC 8482, section 7).
@@ -64,9 +64,10 @@ pub fn negative(apex: &[u8], soa: &RrSet<'_>) -> Result<Built, TooLarge> {
 
 /// Addresses that go with a set of name servers: records first, signatures behind.
 pub struct Extra<'a, 's> {
-    builder: Builder<'s>,
-    signatures: Vec<(Owner<'a>, u32, Vec<&'a [u8]>)>,
-    any: bool,
+    around: Surroundings<'s>,
+    /// None while there is no address.
+    builder: Option<Builder<'s>>,
+    signatures: Vec<(Owner<'a>, u32, &'a [u8])>,
 }
 
 /// A host's name, and where it stands in front of its addresses, if a pointer can lead there.
@@ -81,18 +82,19 @@ pub struct Owner<'a> {
 impl<'a, 's> Extra<'a, 's> {
     /// No addresses yet.
     pub fn new(around: Surroundings<'s>) -> Self {
-        Self { builder: Builder::new(around), signatures: Vec::new(), any: false }
+        Self { around, builder: None, signatures: Vec::new() }
     }
 
     /// Adds those of a host.
-    pub fn add(&mut self, owner: Owner<'a>, addresses: &Addresses<'a>) {
-        for (kind, hosts) in [(rtype::A, &addresses.four), (rtype::AAAA, &addresses.six)] {
-            let Some(Hosts { ttl, rdata, signatures }) = hosts else { continue };
+    pub fn add(&mut self, owner: Owner<'a>, addresses: &[RrSet<'a>], spare: &mut Spare) {
+        let around = self.around;
+        let builder = self.builder.get_or_insert_with(|| Builder::reusing(around, spare));
+        for RrSet { rtype, ttl, rdata, signatures } in addresses {
             for rdata in rdata {
-                self.record(owner, kind, *ttl, rdata);
+                record(builder, owner, *rtype, *ttl, rdata);
             }
-            self.signatures.push((owner, *ttl, signatures.clone()));
-            self.any = true;
+            let signatures = signatures.iter().map(|signature| (owner, *ttl, *signature));
+            self.signatures.extend(signatures);
         }
     }
 
@@ -100,25 +102,19 @@ impl<'a, 's> Extra<'a, 's> {
     ///
     /// # Errors
     /// When it is larger than a message can be.
-    pub fn finish(mut self) -> Result<Option<Built>, TooLarge> {
-        if !self.any {
-            return Ok(None);
+    pub fn finish(self, spare: &mut Spare) -> Result<Option<Built>, TooLarge> {
+        let Some(mut builder) = self.builder else { return Ok(None) };
+        builder.signatures_follow();
+        for (owner, ttl, signature) in self.signatures {
+            record(&mut builder, owner, rtype::RRSIG, ttl, signature);
         }
-        self.builder.signatures_follow();
-        for (owner, ttl, signatures) in std::mem::take(&mut self.signatures) {
-            for signature in signatures {
-                self.record(owner, rtype::RRSIG, ttl, signature);
-            }
-        }
-        self.builder.finish().map(Some)
+        builder.finish_into(spare).map(Some)
     }
+}
 
-    fn record(&mut self, owner: Owner<'a>, kind: u16, ttl: u32, rdata: &[u8]) {
-        match owner.place {
-            Some(place) if self.builder.can_point(0) => {
-                self.builder.record(place, kind, ttl, rdata)
-            }
-            _ => self.builder.named_record(owner.name, kind, ttl, rdata),
-        }
+fn record(builder: &mut Builder<'_>, owner: Owner<'_>, kind: u16, ttl: u32, rdata: &[u8]) {
+    match owner.place {
+        Some(place) if builder.can_point(0) => builder.record(place, kind, ttl, rdata),
+        _ => builder.named_record(owner.name, kind, ttl, rdata),
     }
 }

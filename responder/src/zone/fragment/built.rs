@@ -73,13 +73,19 @@ impl Built {
     /// The octets that it takes in the store.
     pub fn image(&self) -> Vec<u8> {
         let mut image = Vec::with_capacity(self.stored_length() as usize);
+        self.append_image(&mut image);
+        image
+    }
+
+    /// Appends the octets that it takes in the store.
+    pub fn append_image(&self, image: &mut Vec<u8>) {
+        let octets = image.len() + self.stored_length() as usize - self.octets.len();
         image.extend_from_slice(self.head.as_bytes());
         for patch in &self.patches {
             image.extend_from_slice(&patch.to_le_bytes());
         }
-        image.resize(size_of::<Fragment>() + self.patches.len().div_ceil(4) * 8, 0);
+        image.resize(octets, 0);
         image.extend_from_slice(&self.octets);
-        image
     }
 
     /// Writes it to space that was taken.

@@ -24,8 +24,8 @@ fn judge(text: &str, guards: &Guards, before: Option<u64>) -> Result<(), Refusal
     let report =
         read::read_batches(&apex, &file, &limits, &progress, &mut |rows| collector.add(rows));
     let records = report.unwrap().records;
-    collector.sort(&progress).unwrap();
-    let owners = || -> Owners<'_> { Box::new(collector.owners().map(Ok)) };
+    let sorted = collector.sort(&progress).unwrap();
+    let owners = || -> Owners<'_> { Box::new(sorted.owners().map(Ok)) };
     guards.judge(&Subject { apex: &apex, before, records, owners: &owners })
 }
 

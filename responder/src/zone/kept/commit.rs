@@ -7,18 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LIFE, Lookup, apply, tell::tell};
+use super::{LIFE, apply, tell::tell};
 use crate::{
     store::Store,
     zone::{
-        archive::{
-            Archive, Edit, Error, Hashed, JournalLimits, Lookup as _, OwnerChange, OwnerRef, diff,
-        },
+        archive::{Archive, Edit, Error, JournalLimits, Lookup as _, OwnerChange, OwnerRef, diff},
         change::{self, Archived, Changed, Key, Refused},
         collect::Owner,
         difference::Difference,
         guard::{self, Guards, Refusal, Subject},
         life::Life,
+        lookups::Lookups,
     },
 };
 
@@ -141,12 +140,12 @@ impl Work<'_> {
 pub fn keep<'a, I: Iterator<Item = Owner<'a>>>(
     archive: &Archive,
     owners: impl Fn() -> I,
-    lookups: &[Lookup],
+    lookups: &[Lookups],
     life: Option<&Life>,
     most: u64,
     journal: JournalLimits,
 ) -> Result<(), Error> {
-    let hashes = || lookups.iter().map(|(hash, key)| Hashed { hash: *hash, tag: 0, key });
+    let hashes = || lookups.iter().flat_map(Lookups::iter);
     if most > 0 && archive.read()?.serial()?.is_some() {
         let mut writer = archive.writer()?;
         let mut edit = writer.begin()?;

@@ -85,7 +85,7 @@ impl<B: Batch> Entries<'_, B> {
     /// Whether the owner at hand is not in the zone, which is noted.
     fn is_outside(&mut self, place: Place) -> bool {
         let owner = self.inherited.owner.as_slice();
-        let outside = !is_at_or_below(owner, self.apex);
+        let outside = !name::is_at_or_below(owner, self.apex);
         if outside {
             self.notes.outside.get_or_insert_with(|| (owner.to_vec(), place, 0)).2 += 1;
         }
@@ -171,20 +171,6 @@ impl Notes {
         }
         warnings
     }
-}
-
-/// Whether a name is the apex or below it; letters are compared without case (RFC 4343).
-fn is_at_or_below(owner: &[u8], apex: &[u8]) -> bool {
-    let Some(start) = owner.len().checked_sub(apex.len()) else { return false };
-    if !owner[start..].eq_ignore_ascii_case(apex) {
-        return false;
-    }
-    // The apex must begin where a label does, not inside of one.
-    let mut at = 0;
-    while at < start {
-        at += 1 + usize::from(owner[at]);
-    }
-    at == start
 }
 
 /// `domain` 0.12 lets names such as `a..b` pass, which no name on the wire can say.

@@ -10,8 +10,8 @@ fn sample(file: &Path, apex: &[u8]) -> Zone {
     let progress = Progress::default();
     let limits = read::Limits::default();
     read::read_batches(apex, file, &limits, &progress, &mut |rows| collector.add(rows)).unwrap();
-    collector.sort(&progress).unwrap();
-    collector.owners().map(|owner| (owner.key.to_vec(), Held::of(&owner))).collect()
+    let sorted = collector.sort(&progress).unwrap();
+    sorted.owners().map(|owner| (owner.key.to_vec(), Held::of(&owner))).collect()
 }
 
 #[test]

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Key, Sets, borrowed};
 use crate::zone::{
+    Progress,
     change::Contents,
-    collect::{Owner, sort_key},
+    collect::{Collector, Owner, Rows, Sorted, sort_key},
+    read::{Batch as _, RecordRef},
 };
 
 /// What a zone holds, and what its nodes depend on. What was ever held is kept, so that it can be lent.
@@ -43,9 +45,23 @@ impl Held {
         changed
     }
 
-    /// The owners in canonical order.
-    pub fn owners(&self) -> impl Iterator<Item = Owner<'static>> {
-        self.owners.values().map(|owner| lent(owner)).collect::<Vec<_>>().into_iter()
+    /// As a file's reader would have collected it.
+    pub fn sorted(&self, apex: &[u8]) -> Sorted {
+        let mut rows = Rows::default();
+        rows.begin(apex);
+        let mut add = |owner: &[u8], rtype, ttl, rdata: &[u8]| {
+            rows.add(RecordRef { owner, rtype, ttl, rdata, file: 0, line: 1 });
+        };
+        for (wire, _, sets) in self.owners.values() {
+            for (rtype, (ttl, rdata, signatures)) in sets {
+                rdata.iter().for_each(|rdata| add(wire, *rtype, *ttl, rdata));
+                signatures.iter().for_each(|rdata| add(wire, 46, *ttl, rdata));
+            }
+        }
+        rows.finish();
+        let mut collector = Collector::default();
+        collector.add(&rows).expect("sets that a message can count");
+        collector.sort(&Progress::default()).expect("rows")
     }
 
     /// Notes what a node depends on.
