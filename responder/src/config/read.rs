@@ -153,33 +153,33 @@ fn read_telemetry(table: Table<'_>) -> Telemetry {
 
 fn read_limits(table: Table<'_>) -> Limits {
     let default = Limits::default();
+    let count =
+        |key, most, default| table.integer(key, 1..=most).map_or(default, |count| count as usize);
     let limits = Limits {
         udp_size: table.integer("udp-size", 512..=4096).map_or(default.udp_size, to_u16),
-        udp_threads: table
-            .integer("udp-threads", 1..=1024)
-            .map_or(default.udp_threads, |threads| threads as usize),
-        tcp_connections: table
-            .integer("tcp-connections", 1..=1_000_000)
-            .map_or(default.tcp_connections, |connections| connections as usize),
-        tcp_connections_per_source: table
-            .integer("tcp-connections-per-source", 1..=1_000_000)
-            .map_or(default.tcp_connections_per_source, |connections| connections as usize),
+        udp_threads: count("udp-threads", 1024, default.udp_threads),
+        tcp_connections: count("tcp-connections", 1_000_000, default.tcp_connections),
+        tcp_connections_per_source: count(
+            "tcp-connections-per-source",
+            1_000_000,
+            default.tcp_connections_per_source,
+        ),
         tcp_idle: table
             .duration("tcp-idle", Duration::from_secs(1)..=Duration::from_secs(3600))
             .unwrap_or(default.tcp_idle),
-        transfers: table
-            .integer("transfers", 1..=10_000)
-            .map_or(default.transfers, |transfers| transfers as usize),
-        transfers_per_primary: table
-            .integer("transfers-per-primary", 1..=10_000)
-            .map_or(default.transfers_per_primary, |transfers| transfers as usize),
+        transfers: count("transfers", 10_000, default.transfers),
+        transfers_per_primary: count(
+            "transfers-per-primary",
+            10_000,
+            default.transfers_per_primary,
+        ),
         // Each reads the archive of its zone, which has 512 places for readers.
-        transfers_out: table
-            .integer("transfers-out", 1..=500)
-            .map_or(default.transfers_out, |transfers| transfers as usize),
-        transfers_out_per_peer: table
-            .integer("transfers-out-per-peer", 1..=500)
-            .map_or(default.transfers_out_per_peer, |transfers| transfers as usize),
+        transfers_out: count("transfers-out", 500, default.transfers_out),
+        transfers_out_per_peer: count(
+            "transfers-out-per-peer",
+            500,
+            default.transfers_out_per_peer,
+        ),
         transfer_idle: table
             .duration("transfer-idle", Duration::from_secs(1)..=Duration::from_secs(3600))
             .unwrap_or(default.transfer_idle),

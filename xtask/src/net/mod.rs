@@ -68,14 +68,6 @@ impl Pair {
     /// # Errors
     /// When not root, or when a step of `ip` or `ethtool` fails.
     pub fn create() -> anyhow::Result<Self> {
-        Self::with_queues(1)
-    }
-
-    /// As [`Pair::create`], with so many queues on each side: `kxdpgun` runs a thread for each.
-    ///
-    /// # Errors
-    /// As [`Pair::create`].
-    pub fn with_queues(queues: usize) -> anyhow::Result<Self> {
         // SAFETY: a plain system call.
         let root = unsafe { libc::geteuid() } == 0;
         ensure!(
@@ -89,9 +81,8 @@ impl Pair {
             client: Namespace::create(&format!("{name}-client"))?,
             passing: Mutex::new(None),
         };
-        // One queue on each side: replies landing on a second one go uncounted by kxdpgun.
-        let count = queues.to_string();
-        let queues = ["numtxqueues", &count, "numrxqueues", &count];
+        // Over veth kxdpgun reads one queue: replies on a second one would not be counted.
+        let queues = ["numtxqueues", "1", "numrxqueues", "1"];
         let mut link = ip(["link", "add", SERVER_INTERFACE, "netns", &pair.server.name]);
         link.args(queues).args(["type", "veth", "peer", "name", CLIENT_INTERFACE]);
         process::output(link.args(["netns", &pair.client.name]).args(queues))?;

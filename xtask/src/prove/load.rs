@@ -102,7 +102,6 @@ fn judge(args: &Args, claim: &Claim) -> anyhow::Result<Outcome> {
         "signed": claim.signed.map(|signed| format!("{signed:?}")),
         "attempted per second": args.rate,
         "seconds": args.seconds,
-        "queues": args.queues,
         "load average before": busy.trim(),
         "servers": servers,
         "ours of reflector": of_reflector,
@@ -165,19 +164,19 @@ impl<'a> Load<'a> {
     }
 
     fn reflector(&self) -> anyhow::Result<Row> {
-        let pair = Pair::with_queues(self.args.queues)?;
+        let pair = Pair::create()?;
         reflector::attach(&pair, self.folder)?;
         self.flood("reflector", &pair)
     }
 
     fn peer(&self, kind: Kind) -> anyhow::Result<Row> {
-        let pair = Pair::with_queues(self.args.queues)?;
+        let pair = Pair::create()?;
         let _peer = servers::start_peer(kind, &pair, &self.zones, 2, self.folder)?;
         self.flood(kind.program(), &pair)
     }
 
     fn ours(&self, program: &Path) -> anyhow::Result<Row> {
-        let pair = Pair::with_queues(self.args.queues)?;
+        let pair = Pair::create()?;
         let daemon = servers::start_ours(program, &pair, &self.zones, "native", self.folder)?;
         let mut row = self.flood("responder", &pair)?;
         row.counters = daemon.status()?;

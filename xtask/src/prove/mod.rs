@@ -64,9 +64,6 @@ pub struct Args {
     /// How often each load is repeated; the median counts
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
-    /// Queues on each side of the pair, and threads of the generator, in the loads
-    #[arg(long, default_value_t = 2)]
-    pub queues: usize,
 }
 
 impl Args {

@@ -49,9 +49,6 @@ pub struct Args {
     /// Queries per second at which processor time is taken
     #[arg(long, default_value_t = 100_000)]
     steady: u32,
-    /// Queues on each side of a pair, and threads of kxdpgun
-    #[arg(long, default_value_t = 1)]
-    queues: usize,
     /// One round of a second, of the 10,000 delegations and the NXDOMAIN flood alone
     #[arg(long)]
     quick: bool,
@@ -139,7 +136,7 @@ impl Contest<'_> {
         for server in args.servers() {
             silence.begin()?;
             let zone = &self.prepared.zone;
-            let one = Running::start(server, zone, args.queues, self.program, folder.path())?;
+            let one = Running::start(server, zone, self.program, folder.path())?;
             let load = one.load.map(|load| (load.as_secs_f64() * 100.0).round() / 100.0);
             println!("{}: answers after {} s", server.label(), load.unwrap_or(0.0));
             figures.push(json!({ "server": server.label(), "load seconds": load }));
@@ -176,7 +173,6 @@ impl Contest<'_> {
             "rounds": args.rounds(),
             "attempted per second": args.rate,
             "steady per second": args.steady,
-            "queues": args.queues,
             "machine": machine::describe(),
             "versions": machine::versions(),
             "servers": figures,
@@ -218,14 +214,12 @@ impl Contest<'_> {
     fn command(&self) -> String {
         let args = self.args;
         format!(
-            "cargo xtask bench peers --workloads {} --seconds {} --rounds {} --rate {} --steady {} \
-             --queues {}",
+            "cargo xtask bench peers --workloads {} --seconds {} --rounds {} --rate {} --steady {}",
             self.name(),
             args.seconds(),
             args.rounds(),
             args.rate,
-            args.steady,
-            args.queues
+            args.steady
         )
     }
 }

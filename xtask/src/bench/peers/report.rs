@@ -164,11 +164,11 @@ const INTRODUCTION: &str = "# Other servers beside us\n\n\
     turns. Medians of the rounds; shares are taken within a round, since the machine's \
     speed varies from minute to minute.\n\n\
     - *reflector*: a bare XDP program that swaps the addresses and sends the query back: the ceiling.\n\
-    - *responder (threaded NAPI)* is our default: where an interface has one receive queue and the \
-    machine several processors, our daemon has a kernel thread poll the interface \
-    (`xdp.threaded-napi = \"auto\"`), so that XDP runs beside the generator instead of on its \
-    processor. *responder, \"off\"* leaves the interface as it was found, which is how the peers and \
-    the bare reflector have it. The reflector with the same switch is the fair ceiling of our default.\n\
+    - *responder (scaled)* is our default: where an interface has one receive queue and the machine \
+    several processors, our daemon spreads its work (`xdp.receive-scaling = \"auto\"`), so that XDP \
+    and tc run beside the generator instead of on its processor. *responder, \"off\"* leaves the \
+    interface as it was found, which is how the peers and the bare reflector have it. The reflector \
+    with its polling given to a thread is the fair ceiling of our default.\n\
     - *flood*: kxdpgun, as fast as the pair takes it. *µs/reply*: time of all processors, generator \
     included, for each reply at a steady rate; what is above the reflector's is the server's. It is \
     taken in ticks of 10 ms, and the least of the rounds counts: what else the machine does only adds.\n\

@@ -87,11 +87,10 @@ impl Running {
     pub fn start(
         server: Server,
         zone: &Zone,
-        queues: usize,
         program: &Path,
         folder: &Path,
     ) -> anyhow::Result<Self> {
-        let pair = Pair::with_queues(queues)?;
+        let pair = Pair::create()?;
         let zones = std::slice::from_ref(zone);
         let peer = |kind| servers::start_peer(kind, &pair, zones, 2, folder).map(Handle::Peer);
         let ours = |scaling| {
