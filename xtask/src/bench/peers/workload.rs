@@ -25,6 +25,15 @@ pub enum Workload {
     /// 1,000,000 delegations, unsigned, names uniform
     #[value(name = "1m")]
     Million,
+    /// The same, names by Zipf's law, as resolvers ask
+    #[value(name = "1m-popular")]
+    Popular,
+    /// 10,000,000 delegations, unsigned, names uniform
+    #[value(name = "10m")]
+    TenMillion,
+    /// 1,000,000 delegations, ECDSA and NSEC3 with opt-out, DO
+    #[value(name = "1m-signed")]
+    SignedMillion,
     /// 100,000 delegations, ECDSA and NSEC3 with opt-out, DO
     #[value(name = "100k-signed")]
     Signed,
@@ -36,7 +45,7 @@ pub enum Workload {
 }
 
 impl Workload {
-    /// All of them.
+    /// All of them that a machine with 8 GB of memory can hold beside every peer.
     pub const ALL: [Self; 5] =
         [Self::TenThousand, Self::Million, Self::Signed, Self::Absent, Self::Root];
 
@@ -45,6 +54,9 @@ impl Workload {
         match self {
             Self::TenThousand => "10,000 delegations, unsigned",
             Self::Million => "1,000,000 delegations, unsigned",
+            Self::Popular => "1,000,000 delegations, unsigned, names by Zipf's law",
+            Self::TenMillion => "10,000,000 delegations, unsigned",
+            Self::SignedMillion => "1,000,000 delegations, ECDSA, NSEC3 opt-out, DO",
             Self::Signed => "100,000 delegations, ECDSA, NSEC3 opt-out, DO",
             Self::Root => "the root zone, DO",
             Self::Absent => "NXDOMAIN flood: 100,000 delegations, ECDSA, NSEC3 opt-out, DO",
@@ -53,7 +65,7 @@ impl Workload {
 
     /// Whether the queries carry DO.
     pub fn dnssec_ok(self) -> bool {
-        matches!(self, Self::Signed | Self::Root | Self::Absent)
+        matches!(self, Self::Signed | Self::SignedMillion | Self::Root | Self::Absent)
     }
 
     /// Makes the zone and the queries, unless they are there from another time.
@@ -70,10 +82,19 @@ impl Workload {
             let zone = Zone { apex: Name::from_text("lac.")?, file };
             Prepared::new(self, zone, queries)
         };
+        let million = || registry("1m", 1_000_000, None);
         let signed = || registry("100k-signed", 100_000, Some(Signed::Nsec3Optout));
         match self {
             Self::TenThousand => registry("10k", 10_000, None),
-            Self::Million => registry("1m", 1_000_000, None),
+            Self::Million => million(),
+            Self::Popular => {
+                let Prepared { zone, queries: uniform, .. } = million()?;
+                let queries = folder.join("1m-popular.queries");
+                zones::once(&queries, |begun| by_zipf(&uniform, begun))?;
+                Prepared::new(self, zone, queries)
+            }
+            Self::TenMillion => registry("10m", 10_000_000, None),
+            Self::SignedMillion => registry("1m-signed", 1_000_000, Some(Signed::Nsec3Optout)),
             Self::Signed => signed(),
             Self::Absent => {
                 let wanted = Wanted { apex: "lac.", names: 0, signed: None, count: ABSENT };
@@ -117,6 +138,22 @@ impl Prepared {
         })?;
         Ok(Self { zone, queries, plain, dnssec_ok: workload.dnssec_ok() })
     }
+}
+
+/// Asks the queries of a file by Zipf's law: each as often as its place in the file is near the front.
+fn by_zipf(uniform: &Path, file: &Path) -> anyhow::Result<()> {
+    let text = fs::read_to_string(uniform)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut random = Random::new(7);
+    let mut popular = String::with_capacity(text.len());
+    for _ in 0..lines.len() {
+        // The logarithm of a rank is spread evenly where its frequency is one by its number.
+        let even = random.below(1 << 30) as f64 / f64::from(1 << 30);
+        let rank = (lines.len() as f64).powf(even) as usize;
+        popular.push_str(lines[rank.min(lines.len()) - 1]);
+        popular.push('\n');
+    }
+    Ok(fs::write(file, popular)?)
 }
 
 /// A registry's mix for the root: 45 % delegated names, 30 % below them, 20 % names that are not there,
