@@ -122,6 +122,9 @@ pub struct Limits {
     pub transfer_octets: u64,
     /// Records of one transfer.
     pub transfer_records: u64,
+    /// Octets that the store may have, in whole segments of 64 MiB: what all zones take, and the new
+    /// version of a zone beside the old one while it is compiled.
+    pub store_octets: u64,
 }
 
 /// `[transfer]`.
@@ -358,6 +361,7 @@ impl Default for Limits {
             transfer_time: Duration::from_secs(2 * 3600),
             transfer_octets: 4 << 30,
             transfer_records: 100_000_000,
+            store_octets: crate::store::REACH,
         }
     }
 }

@@ -192,6 +192,10 @@ fn read_limits(table: Table<'_>) -> Limits {
         transfer_records: table
             .integer("transfer-records", 2..=1 << 40)
             .unwrap_or(default.transfer_records),
+        // A store has one segment at least; more than the most is the most.
+        store_octets: table
+            .integer("store-octets", 100_000_000..=1 << 40)
+            .unwrap_or(default.store_octets),
     };
     table.finish();
     limits

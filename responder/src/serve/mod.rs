@@ -39,7 +39,7 @@ pub use zones::Zones;
 
 use self::{responses::AnswererPool, sockets::Sockets, state::StateDirectory};
 use crate::{
-    config::Config,
+    config::{Config, Limits},
     control::{self, CONTROL_SOCKET, NodeStatus, SocketStatus, Status, ZoneStatus},
     store::Store,
     telemetry::{self, Sampler},
@@ -140,14 +140,16 @@ impl Daemon {
                 for warning in warnings {
                     warn!("{warning}");
                 }
-                let Config { zones, keys, tls, .. } = self.config.clone();
-                let same_but_zones = Config { zones, keys, tls, ..config.clone() } == self.config;
-                if !same_but_zones {
+                let Config { zones, keys, tls, limits, .. } = self.config.clone();
+                let limits = Limits { store_octets: config.limits.store_octets, ..limits };
+                let others = Config { zones, keys, tls, ..config.clone() };
+                if others != (Config { limits, ..self.config.clone() }) {
                     warn!(
-                        "only zones, keys and [[tls]] follow the changed configuration: restart for \
-                         the rest"
+                        "only zones, keys, [[tls]] and limits.store-octets follow the changed \
+                         configuration: restart for the rest"
                     );
                 }
+                self.store.set_limit(config.limits.store_octets);
                 self.configure(&config);
             }
             Err(faults) => {
@@ -187,6 +189,7 @@ async fn live(file: PathBuf, config: Config) -> Result<()> {
     let control_path = control::check_socket_path(state.path().join(CONTROL_SOCKET))?;
     let telemetry = telemetry::http::bind(config.telemetry.listen)?;
     let (plane, store) = Plane::prepare(&config)?;
+    store.set_limit(config.limits.store_octets);
     let control = control::server::bind(&control_path)?;
     let daemon = Daemon::new(config, plane, store)?;
 

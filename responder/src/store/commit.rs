@@ -29,7 +29,7 @@ pub struct Found {
     pub node: Address,
 }
 
-/// The next version of a zone, in the making. Dropped before [`Commit::finish`], it leaves no trace.
+/// The next version of a zone, in the making. Dropped before [`Ready::finish`], it leaves no trace.
 pub struct Commit<'a> {
     store: &'a Store,
     apex: Vec<u8>,
@@ -239,13 +239,11 @@ impl<'a> Commit<'a> {
         self.freed.push((start, length.div_ceil(UNIT) as Address, true));
     }
 
-    /// Makes this version the one that queries see. `labels` is the depth of the deepest new name.
-    ///
-    /// Returns once nobody reads the version before any more; queries see the new one earlier.
+    /// Gets everything ready. `labels` is the depth of the deepest new name.
     ///
     /// # Errors
-    /// When the store is full; nothing has changed then.
-    pub fn finish(mut self, mut snapshot: Snapshot, labels: u32) -> io::Result<()> {
+    /// When the store is full.
+    pub fn ready(mut self, mut snapshot: Snapshot, labels: u32) -> io::Result<Ready<'a>> {
         snapshot.version = self.version();
         // What changes a zone is news of it.
         snapshot.expired = 0;
@@ -259,11 +257,20 @@ impl<'a> Commit<'a> {
         } else {
             None
         };
-        let length = size_of::<Snapshot>() as u64;
-        let address = self.space().take(length, 64)?;
+        let address = self.space().take(size_of::<Snapshot>() as u64, 64)?;
         self.space().write(address, snapshot.as_bytes());
+        self.space().fits()?;
+        Ok(Ready { commit: self, snapshot, address, grown, labels })
+    }
 
-        // From here on nothing fails but that the zone was removed meanwhile.
+    /// Makes a version the one that queries see; see [`Ready::finish`].
+    fn publish(
+        mut self,
+        (snapshot, address): (&Snapshot, Address),
+        grown: Option<u64>,
+        labels: u32,
+    ) -> io::Result<()> {
+        let length = size_of::<Snapshot>() as u64;
         for (&cell, &[current, older]) in &self.cells {
             self.store.memory.store_word(cell + 1, older);
             self.store.memory.store_word(cell, current);
@@ -404,6 +411,28 @@ impl<'a> Commit<'a> {
     fn fragment_octets(&self, fragment: Address) -> usize {
         let Some(head) = self.store.object_at::<Fragment>(fragment) else { return 0 };
         fragment_start(head.signed.patches) as usize + usize::from(head.signed.length)
+    }
+}
+
+/// A version that is ready and that nobody sees yet. Dropped, it was never there.
+pub struct Ready<'a> {
+    commit: Commit<'a>,
+    snapshot: Snapshot,
+    address: Address,
+    /// Names in a new index, if there is one.
+    grown: Option<u64>,
+    labels: u32,
+}
+
+impl Ready<'_> {
+    /// Makes this version the one that queries see. Returns once nobody reads the version before any more;
+    /// queries see the new one earlier.
+    ///
+    /// # Errors
+    /// When the zone was removed meanwhile; nothing else can fail.
+    pub fn finish(self) -> io::Result<()> {
+        let Self { commit, snapshot, address, grown, labels } = self;
+        commit.publish((&snapshot, address), grown, labels)
     }
 }
 

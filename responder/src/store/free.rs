@@ -1,7 +1,10 @@
 //! Free stretches of the segments: the blocks that no zone holds, and the gaps in those that one holds.
 //! Neighbours that are free become one, so that what was given back in small pieces serves large ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use responder_common::layout::{Address, SEGMENT_BYTES, UNIT, UNIT_BITS};
 
@@ -17,8 +20,27 @@ pub struct FreeBlocks {
 }
 
 impl FreeBlocks {
+    /// Takes a block; where none is free, out of so many new segments, of which `grow` tells the first.
+    ///
+    /// # Errors
+    /// Those of `grow`.
+    pub fn take_or_grow(
+        &mut self,
+        order: u32,
+        grow: impl FnOnce(u32) -> io::Result<u32>,
+    ) -> io::Result<Address> {
+        let segments = 1 << order.saturating_sub(SEGMENT);
+        let free = if order > SEGMENT { self.take_segments(segments) } else { self.take(order) };
+        if let Some(start) = free {
+            return Ok(start);
+        }
+        let start = grow(segments)? << UNIT_BITS;
+        self.give_rest(start, order, order.max(SEGMENT));
+        Ok(start)
+    }
+
     /// Takes a block of an order up to a segment's, out of a larger one if need be.
-    pub fn take(&mut self, order: u32) -> Option<Address> {
+    fn take(&mut self, order: u32) -> Option<Address> {
         let mut larger = self.by_order.range_mut(order..=SEGMENT);
         let (&have, blocks) = larger.find(|(_, blocks)| !blocks.is_empty())?;
         let start = blocks.pop_first()?;
@@ -27,7 +49,7 @@ impl FreeBlocks {
     }
 
     /// Takes so many whole segments in a row.
-    pub fn take_segments(&mut self, count: u32) -> Option<Address> {
+    fn take_segments(&mut self, count: u32) -> Option<Address> {
         let segments = self.by_order.get_mut(&SEGMENT)?;
         let in_a_row = |first: &&Address| {
             (1..count).all(|step| segments.contains(&(**first + (step << UNIT_BITS))))
@@ -40,7 +62,7 @@ impl FreeBlocks {
     }
 
     /// Gives back what of a block of order `have` is behind its first `1 << order` octets.
-    pub fn give_rest(&mut self, start: Address, order: u32, have: u32) {
+    fn give_rest(&mut self, start: Address, order: u32, have: u32) {
         (order..have).for_each(|half| self.give(start + units_of(half), half));
     }
 

@@ -1,8 +1,8 @@
 //! Segments as memory.
 
 use std::{
-    io,
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
+    fmt, io,
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
@@ -50,12 +50,52 @@ fn own(length: usize) -> io::Result<MmapRaw> {
     Ok(memory.into())
 }
 
+/// Octets that addresses reach, and the root: no store is larger.
+pub const REACH: u64 = SEGMENTS_MAX as u64 * SEGMENT_BYTES + size_of::<Root>() as u64;
+
+/// Something does not fit the memory that the store is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DoesNotFit {
+    /// Octets that the zone needs.
+    pub needs: u64,
+    /// Octets that the store would have with it, for which `limits.store-octets` is to be raised.
+    pub whole: u64,
+    /// Octets that it may have.
+    pub allowed: u64,
+}
+
+impl std::error::Error for DoesNotFit {}
+
+impl fmt::Display for DoesNotFit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { needs, whole, allowed } = self;
+        write!(
+            f,
+            "no room: the zone needs {needs} octets, and the store {whole} with all that it serves now; \
+             limits.store-octets allows {allowed}: "
+        )?;
+        if *whole <= REACH {
+            write!(f, "raise it to {whole} and reload")
+        } else {
+            write!(f, "no store can have more than {REACH}")
+        }
+    }
+}
+
+impl From<DoesNotFit> for io::Error {
+    fn from(error: DoesNotFit) -> Self {
+        Self::new(io::ErrorKind::StorageFull, error)
+    }
+}
+
 /// The store's memory: a root and a growing row of segments.
 pub struct Memory {
     backing: Box<dyn Backing>,
     root: MmapRaw,
     starts: Box<[AtomicPtr<u8>]>,
     count: AtomicU32,
+    /// Octets that it may have, root included.
+    limit: AtomicU64,
     segments: std::sync::Mutex<Vec<MmapRaw>>,
 }
 
@@ -65,7 +105,8 @@ impl Memory {
         let root = backing.root()?;
         assert!(root.len() >= size_of::<Root>(), "the root's memory holds a root");
         let starts = (0..SEGMENTS_MAX).map(|_| AtomicPtr::default()).collect();
-        Ok(Self { backing, root, starts, count: AtomicU32::new(0), segments: Default::default() })
+        let (count, limit) = (AtomicU32::new(0), AtomicU64::new(REACH));
+        Ok(Self { backing, root, starts, count, limit, segments: Default::default() })
     }
 
     /// The root.
@@ -106,14 +147,24 @@ impl Memory {
         Some(unsafe { std::slice::from_raw_parts(start.add(offset), length) })
     }
 
-    /// Adds segments at the end; the number of the first.
+    /// Bounds the octets of all segments and the root. What is there already stays.
+    pub fn set_limit(&self, octets: u64) {
+        self.limit.store(octets, Ordering::Relaxed);
+    }
+
+    /// What to tell of something that needs so many octets, and with them so many more segments.
+    pub fn does_not_fit(&self, needs: u64, segments: u32) -> DoesNotFit {
+        let whole = self.bytes() + u64::from(segments) * SEGMENT_BYTES;
+        DoesNotFit { needs, whole, allowed: self.limit.load(Ordering::Relaxed) }
+    }
+
+    /// Adds segments at the end; the number of the first. [`io::ErrorKind::StorageFull`] where they are
+    /// not allowed.
     pub fn grow(&self, count: u32) -> io::Result<u32> {
         let first = self.count.load(Ordering::Relaxed);
-        if first + count > SEGMENTS_MAX {
-            return Err(io::Error::other(format!(
-                "the store is full: it has {SEGMENTS_MAX} segments of {} MiB",
-                SEGMENT_BYTES >> 20
-            )));
+        let limit = self.limit.load(Ordering::Relaxed).min(REACH);
+        if size_of::<Root>() as u64 + u64::from(first + count) * SEGMENT_BYTES > limit {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         for number in first..first + count {
             let segment = self.backing.segment(number)?;
@@ -142,8 +193,7 @@ impl Memory {
         let to = self.starts[(address >> UNIT_BITS) as usize].load(Ordering::Relaxed);
         assert!(!to.is_null());
         // SAFETY: in bounds and aligned to eight octets; atomic, because readers run.
-        unsafe { std::sync::atomic::AtomicU64::from_ptr(to.add(offset).cast()) }
-            .store(word, Ordering::Release);
+        unsafe { AtomicU64::from_ptr(to.add(offset).cast()) }.store(word, Ordering::Release);
     }
 
     /// Octets of all segments and the root.

@@ -32,7 +32,8 @@ use responder_common::{
 use zerocopy::{FromBytes, Immutable};
 
 pub use self::{
-    commit::{Commit, Found},
+    commit::{Commit, Found, Ready},
+    memory::{DoesNotFit, REACH},
     publish::{Directory, Usage},
     readers::Reader,
     space::Space,
@@ -142,6 +143,11 @@ impl Store {
     pub fn hash_key(&self) -> HashKey {
         let root = self.memory.root();
         HashKey { seed: root.seed, multiplier: root.multiplier }
+    }
+
+    /// Bounds the memory that the store may have, in octets. What it has already stays.
+    pub fn set_limit(&self, octets: u64) {
+        self.memory.set_limit(octets);
     }
 
     /// Memory held by the store, in octets.

@@ -71,7 +71,7 @@ impl Store {
     /// `labels` is the number of labels of the zone's deepest name, `names` how many its index holds.
     ///
     /// # Errors
-    /// When the zone table is full, or a commit to the zone is at work.
+    /// When the store or the zone table is full, or a commit to the zone is at work.
     pub fn publish(
         &self,
         apex: &[u8],
@@ -81,6 +81,7 @@ impl Store {
         mut space: Space<'_>,
     ) -> io::Result<()> {
         let address = space.take(size_of::<Snapshot>() as u64, 64)?;
+        space.fits()?;
         let version = self.writer().directory.zones.get(apex).map_or(0, |zone| zone.version);
         snapshot.version = version.wrapping_add(1);
         space.write(address, snapshot.as_bytes());

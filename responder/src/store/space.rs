@@ -4,13 +4,18 @@
 //! and a large one few blocks. A commit gives back what it replaced, object by object; a zone that is
 //! compiled anew gives back its blocks.
 
-use std::{collections::BTreeMap, io};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use responder_common::layout::{Address, SEGMENT_BYTES, UNIT, UNIT_BITS};
+use responder_common::layout::{Address, SEGMENT_BYTES, SEGMENTS_MAX, UNIT, UNIT_BITS};
 
 use super::{
     Store,
-    free::{FreeBlocks, Gaps, LINE, SEGMENT, in_few_lines},
+    free::{FreeBlocks, Gaps, LINE, in_few_lines},
+    memory::DoesNotFit,
     shared::Shared,
 };
 
@@ -18,6 +23,7 @@ use super::{
 const SMALLEST: u32 = 12;
 /// Order of the largest block that a version takes as it grows: 1 MiB.
 const LARGEST: u32 = 20;
+
 /// A stretch of `1 << order` octets; of one order above a segment's it is several in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
@@ -35,17 +41,7 @@ impl Spaces {
     /// Takes a block; the store grows where none is free.
     pub fn take(&mut self, store: &Store, order: u32) -> io::Result<Block> {
         let order = order.max(SMALLEST);
-        let segments = 1 << order.saturating_sub(SEGMENT);
-        let found =
-            if order > SEGMENT { self.free.take_segments(segments) } else { self.free.take(order) };
-        let start = match found {
-            Some(start) => start,
-            None => {
-                let start = store.memory.grow(segments)? << UNIT_BITS;
-                self.free.give_rest(start, order, order.max(SEGMENT));
-                start
-            }
-        };
+        let start = self.free.take_or_grow(order, |segments| store.memory.grow(segments))?;
         Ok(Block { start, order })
     }
 
@@ -160,6 +156,23 @@ pub struct Space<'a> {
     /// What a commit took so far, to be given back if it fails. None for a first version, which fails as
     /// a whole.
     taken: Option<Taken>,
+    /// Where it goes on where the store is full.
+    beyond: Arc<Mutex<Beyond>>,
+    /// Blocks of it.
+    blocks_beyond: u32,
+}
+
+/// Segments that the store may not have: nothing is written there, but what would be is counted, so that
+/// an operator can be told the figure. Their numbers follow those of all segments that there can be.
+#[derive(Default)]
+struct Beyond {
+    free: FreeBlocks,
+    segments: u32,
+}
+
+/// Whether nothing stands there: the store is full.
+fn is_beyond(address: Address) -> bool {
+    address >> UNIT_BITS >= SEGMENTS_MAX
 }
 
 /// What a commit took.
@@ -173,12 +186,21 @@ struct Taken {
 
 impl<'a> Space<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
-        Self { store, holding: Holding::default(), taken: None }
+        Self {
+            store,
+            holding: Holding::default(),
+            taken: None,
+            beyond: Arc::default(),
+            blocks_beyond: 0,
+        }
     }
 
     /// Goes on in the space that a zone holds already.
     pub(super) fn within(store: &'a Store, holding: Holding) -> Self {
-        Self { store, holding, taken: Some(Taken::default()) }
+        let mut space = Self::new(store);
+        space.holding = holding;
+        space.taken = Some(Taken::default());
+        space
     }
 
     /// More space for the same version, for another thread: [`Space::absorb`] joins both.
@@ -254,7 +276,8 @@ impl<'a> Space<'a> {
     pub fn share(&mut self, image: &[u8]) -> io::Result<Address> {
         let hash = self.holding.shared.hash(image);
         let store = self.store;
-        let again = self.holding.shared.again(hash, |address| store.holds(address, image));
+        let same = |address| is_beyond(address) || store.holds(address, image);
+        let again = self.holding.shared.again(hash, same);
         let fragment = match again {
             Some(fragment) => fragment,
             None => {
@@ -301,11 +324,24 @@ impl<'a> Space<'a> {
 
     /// Takes another block, in which `length` octets fit.
     fn grow(&mut self, length: u64) -> io::Result<()> {
-        let grown = SMALLEST + self.holding.blocks.len() as u32;
+        let grown = SMALLEST + self.holding.blocks.len() as u32 + self.blocks_beyond;
         let needed = length.next_power_of_two().trailing_zeros();
         let order = grown.min(LARGEST).max(needed);
-        let block = self.store.writer().space.take(self.store, order)?;
-        self.holding.blocks.push(block);
+        let block = if self.blocks_beyond > 0 {
+            self.take_beyond(order)?
+        } else {
+            let taken = self.store.writer().space.take(self.store, order);
+            match taken {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    self.take_beyond(order)?
+                }
+                taken => {
+                    let block = taken?;
+                    self.holding.blocks.push(block);
+                    block
+                }
+            }
+        };
         (self.holding.next, self.holding.end) =
             (block.start, block.start + ((1_u64 << block.order) / UNIT) as Address);
         if self.holding.next == 0 {
@@ -315,9 +351,39 @@ impl<'a> Space<'a> {
         Ok(())
     }
 
+    /// Takes a block where nothing stands.
+    fn take_beyond(&mut self, order: u32) -> io::Result<Block> {
+        self.blocks_beyond += 1;
+        let Beyond { free, segments } =
+            &mut *self.beyond.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = free.take_or_grow(order, |count| {
+            let first = SEGMENTS_MAX + *segments;
+            *segments += count;
+            if first + count > Address::MAX >> UNIT_BITS {
+                return Err(io::Error::other("it would need more than can be counted"));
+            }
+            Ok(first)
+        })?;
+        Ok(Block { start, order })
+    }
+
+    /// Whether all that was taken stands in the store.
+    ///
+    /// # Errors
+    /// What is needed, and what is allowed.
+    pub fn fits(&self) -> Result<(), DoesNotFit> {
+        let beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner).segments;
+        if beyond == 0 {
+            return Ok(());
+        }
+        Err(self.store.memory.does_not_fit(self.used(), beyond))
+    }
+
     /// Writes to space that was taken.
     pub fn write(&self, address: Address, octets: &[u8]) {
-        self.store.memory.write(address, octets);
+        if !is_beyond(address) {
+            self.store.memory.write(address, octets);
+        }
     }
 
     /// Writes to a row, which may go over the end of a segment.
@@ -351,8 +417,14 @@ impl<'a> Space<'a> {
             // The last reference to one that the commit wrote: its stretch is among those taken.
             let _ = self.holding.shared.less(hash, fragment);
         }
+        if is_beyond(self.holding.next) {
+            (self.holding.next, self.holding.end) = (0, 0);
+        }
+        self.holding.spare.retain(|(start, _)| !is_beyond(*start));
         for (start, units, row) in stretches {
-            if row {
+            if is_beyond(start) {
+                self.holding.live -= u64::from(units) * UNIT;
+            } else if row {
                 self.holding.give_row(start, units);
             } else {
                 self.holding.give(start, units);
@@ -371,62 +443,4 @@ impl Drop for Space<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::StoreOptions;
-
-    fn store() -> Store {
-        let options = StoreOptions { udp_size: 1232, id: String::new() };
-        Store::in_memory(&options).expect("memory")
-    }
-
-    #[test]
-    fn what_was_given_back_is_used_again() {
-        let store = store();
-        let mut space = Space::new(&store);
-        let first = space.take(40, 16).expect("room");
-        let other = space.take(40, 16).expect("room");
-        let mut holding = space.into_holding();
-        holding.give(first, 5);
-        assert_eq!((holding.live(), holding.dead()), (40, 40));
-        let mut space = Space::within(&store, holding);
-        assert_eq!(space.take(40, 16).expect("room"), first);
-        assert_ne!(space.take(40, 16).expect("room"), other);
-        assert_eq!(space.used(), 120);
-        let holding = space.take_back();
-        assert_eq!((holding.live(), holding.dead()), (40, 80));
-        store.writer().space.give(&holding.into_blocks());
-    }
-
-    #[test]
-    fn rows_begin_with_a_cache_line() {
-        let store = store();
-        let mut space = Space::new(&store);
-        for length in [8, 64, 65, 4_000, 5_000_000, 70 << 20] {
-            space.take(24, 24).expect("room");
-            let row = space.take_row(length).expect("room");
-            assert_eq!(u64::from(row) * UNIT % LINE, 0);
-            space.write_row(row, &vec![7; length as usize]);
-        }
-    }
-
-    #[test]
-    fn objects_do_not_overlap() {
-        let store = store();
-        let mut space = Space::new(&store);
-        let mut taken = Vec::new();
-        for round in 0..2_000_u64 {
-            let length = 8 + round * 37 % 900;
-            let start = if round % 50 == 0 {
-                space.take_row(length * 40).map(|start| (start, length * 40))
-            } else {
-                space.take(length, length).map(|start| (start, length))
-            };
-            taken.push(start.expect("room"));
-        }
-        taken.sort_unstable();
-        for pair in taken.windows(2) {
-            assert!(u64::from(pair[0].0) + pair[0].1.div_ceil(8) <= u64::from(pair[1].0));
-        }
-    }
-}
+mod tests;

@@ -14,6 +14,7 @@ mod tell;
 mod tests;
 
 use std::{
+    io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -210,6 +211,13 @@ impl Kept {
                 self.agrees = true;
                 Err(message)
             }
+            // A compilation would need more room still.
+            Err(Trouble::Refused(Refused::Store(error)))
+                if error.kind() == io::ErrorKind::StorageFull =>
+            {
+                self.agrees = true;
+                Err(error.to_string())
+            }
             Err(trouble) => {
                 debug!("no commit, the zone is compiled as a whole: {trouble}");
                 Ok(None)
@@ -233,8 +241,10 @@ impl Kept {
         match work.apply(differences, self.guards.as_ref()) {
             Ok(done) => Ok(self.committed(done)),
             Err(trouble) => {
-                // The archive is ahead of the store only if the store failed at the very end.
-                self.agrees = !matches!(trouble, Trouble::Refused(Refused::Store(_)));
+                // The archive is ahead of the store only if the store failed at the very end, for another
+                // reason than that it is full.
+                self.agrees = !matches!(&trouble, Trouble::Refused(Refused::Store(error))
+                    if error.kind() != io::ErrorKind::StorageFull);
                 Err(match trouble {
                     Trouble::Judged(refusal) => refusal,
                     trouble => Refusal::Zone(trouble.to_string()),

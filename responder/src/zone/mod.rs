@@ -166,6 +166,8 @@ fn compile_whole(
             compiled.occluded
         ));
     }
+    // Before anything is kept of it.
+    space.fits().map_err(|error| error.to_string())?;
     let bytes = space.used();
     let (serial, names) = (compiled.snapshot.serial, compiled.names);
     let labels = compiled.labels;

@@ -6,5 +6,6 @@ mod harness;
 mod lifecycle;
 mod query;
 mod reload;
+mod room;
 mod streams;
 mod telemetry;

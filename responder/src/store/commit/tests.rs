@@ -36,7 +36,7 @@ fn remove(store: &Store, apex: &[u8], names: &[&str]) {
         commit.remove(&name, found).expect("room");
     }
     let before = *commit.before();
-    commit.finish(before, 0).expect("room");
+    commit.ready(before, 0).expect("room").finish().expect("served");
 }
 
 #[test]
@@ -79,7 +79,8 @@ fn a_zone_leaves_service_at_once_though_a_commit_is_at_work() {
         let usage = store.usage(&apex);
         if finish {
             let before = *commit.before();
-            commit.finish(before, 0).expect_err("the zone that it is about was removed");
+            let ready = commit.ready(before, 0).expect("room");
+            ready.finish().expect_err("the zone that it is about was removed");
         } else {
             drop(commit);
         }

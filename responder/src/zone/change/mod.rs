@@ -31,7 +31,7 @@ use super::{
     name::{count_labels, of_key},
     walk::{NO_SOA, check_rrsets},
 };
-use crate::store::{Commit, Store};
+use crate::store::{Ready, Store};
 
 /// A sort key (`collect::sort_key`): names as bytes that sort in canonical order.
 pub type Key = Vec<u8>;
@@ -98,24 +98,7 @@ impl From<CompileError> for Refused {
     }
 }
 
-/// A version that is ready and that nobody sees yet. Dropped, it was never there.
-pub struct Pending<'s> {
-    commit: Commit<'s>,
-    snapshot: Snapshot,
-    labels: u32,
-}
-
-impl Pending<'_> {
-    /// Makes it the version that queries see, all of it at once.
-    ///
-    /// # Errors
-    /// When the store is full; nothing has changed then.
-    pub fn finish(self) -> io::Result<()> {
-        self.commit.finish(self.snapshot, self.labels)
-    }
-}
-
-/// Prepares a version in which the owners `changed` (sort keys) are as `contents` has them, and all else
+/// Gets a version ready in which the owners `changed` (sort keys) are as `contents` has them, and all else
 /// is as before. `apex` is in lower-case wire form.
 ///
 /// # Errors
@@ -125,7 +108,7 @@ pub fn prepare<'s, 'a>(
     apex: &[u8],
     contents: &impl Contents<'a>,
     changed: &BTreeSet<Key>,
-) -> Result<(Changed, Pending<'s>), Refused> {
+) -> Result<(Changed, Ready<'s>), Refused> {
     let mut commit = store.commit(apex)?;
     let before = *commit.before();
     let mut apex_key = Key::new();
@@ -213,10 +196,10 @@ pub fn prepare<'s, 'a>(
     if let Some(fault) = contents.fault() {
         return Err(Refused::Contents(fault));
     }
-    Ok((result, Pending { commit, snapshot, labels }))
+    Ok((result, commit.ready(snapshot, labels)?))
 }
 
-/// [`prepare`], and [`Pending::finish`].
+/// [`prepare`], and [`Ready::finish`].
 ///
 /// # Errors
 /// As theirs.
@@ -226,8 +209,8 @@ pub fn commit<'a>(
     contents: &impl Contents<'a>,
     changed: &BTreeSet<Key>,
 ) -> Result<Changed, Refused> {
-    let (changed, pending) = prepare(store, apex, contents, changed)?;
-    pending.finish()?;
+    let (changed, ready) = prepare(store, apex, contents, changed)?;
+    ready.finish()?;
     Ok(changed)
 }
 

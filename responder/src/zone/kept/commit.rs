@@ -124,13 +124,13 @@ impl Work<'_> {
     ) -> Result<Done, Trouble> {
         let started = Instant::now();
         let apex = self.archive.apex();
-        let (changed, pending) = change::prepare(self.store, apex, &Archived::new(&edit), keys)
+        let (changed, ready) = change::prepare(self.store, apex, &Archived::new(&edit), keys)
             .map_err(Trouble::Refused)?;
         change::file(&mut edit, &changed)?;
         note(&mut edit, keys, differences, self.journal, self.life)?;
         let records = edit.records()?;
         edit.commit(false)?;
-        pending.finish().map_err(|error| Trouble::Refused(Refused::Store(error)))?;
+        ready.finish().map_err(|error| Trouble::Refused(Refused::Store(error)))?;
         Ok(Done { changed, owners: keys.len() as u64, records, took: started.elapsed() })
     }
 }
