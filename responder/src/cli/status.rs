@@ -50,7 +50,8 @@ fn show(status: &Status) -> Result<String> {
     write_reasons(&mut text, status)?;
     text += &show_zones(&status.zones)?;
     write_transfers(&mut text, status)?;
-    writeln!(text, "\nstore: {} octets", status.store_bytes)?;
+    let (held, limit, segments) = (status.store_bytes, status.store_limit, status.store_segments);
+    writeln!(text, "\nstore: {held} octets in {segments} segments, {limit} allowed")?;
     Ok(text)
 }
 

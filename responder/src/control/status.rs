@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataplane::{Attachment, Mode},
+    store::Usage,
     zone::Committed,
 };
 
@@ -27,6 +28,10 @@ pub struct Status {
     pub transfers: BTreeMap<String, u64>,
     /// Memory held by the store, in octets.
     pub store_bytes: u64,
+    /// Memory that it may hold (`limits.store-octets`).
+    pub store_limit: u64,
+    /// Its segments of 64 MiB.
+    pub store_segments: u32,
 }
 
 /// The process.
@@ -63,6 +68,12 @@ pub struct ZoneStatus {
     pub bytes: u64,
     /// Octets that commits gave back and that are not used again yet.
     pub dead_bytes: u64,
+    /// Octets of the store that the zone has for itself: those, and room that was never used.
+    pub reserved_bytes: u64,
+    /// Places of its index of names.
+    pub index_slots: u64,
+    /// Those in use: the index grows at thirteen of sixteen.
+    pub index_used: u64,
     /// The last commit, if what is served came by one.
     pub last_commit: Option<LastCommit>,
     /// When it was loaded, in seconds since 1970.
@@ -102,6 +113,15 @@ pub struct SecondaryStatus {
 }
 
 impl ZoneStatus {
+    /// Tells what it holds of the store now.
+    pub fn hold(&mut self, usage: Usage) {
+        self.bytes = usage.live;
+        self.dead_bytes = usage.dead;
+        self.reserved_bytes = usage.reserved;
+        self.index_slots = usage.index_slots;
+        self.index_used = usage.index_used;
+    }
+
     /// Adds how it stands with its primaries.
     pub fn follow(&mut self, secondary: SecondaryStatus) {
         if secondary.expired {

@@ -109,15 +109,19 @@ impl Daemon {
             sockets: SocketStatus { udp: self.udp.to_map(), tcp: self.tcp.to_map() },
             rates: self.sampler.rates(),
             store_bytes: self.store.bytes(),
+            store_limit: self.store.limit(),
+            store_segments: self.store.segments(),
         }
     }
 
     fn zone_status(&self) -> Vec<ZoneStatus> {
         let mut zones = self.zones.status();
         for zone in &mut zones {
-            let apex = crate::zone::name::from_text_lower(&zone.name);
-            let secondary = apex.ok().and_then(|apex| self.transfers.secondaries.get(&apex));
-            if let Some(secondary) = secondary {
+            let Ok(apex) = crate::zone::name::from_text_lower(&zone.name) else { continue };
+            if let Some(usage) = self.store.usage(&apex) {
+                zone.hold(usage);
+            }
+            if let Some(secondary) = self.transfers.secondaries.get(&apex) {
                 zone.follow(secondary.status());
             }
         }

@@ -97,6 +97,9 @@ pub struct Memory {
     /// Octets that it may have, root included.
     limit: AtomicU64,
     segments: std::sync::Mutex<Vec<MmapRaw>>,
+    /// How many stores the writer lives to make.
+    #[cfg(test)]
+    pub life: AtomicU32,
 }
 
 impl Memory {
@@ -106,7 +109,16 @@ impl Memory {
         assert!(root.len() >= size_of::<Root>(), "the root's memory holds a root");
         let starts = (0..SEGMENTS_MAX).map(|_| AtomicPtr::default()).collect();
         let (count, limit) = (AtomicU32::new(0), AtomicU64::new(REACH));
-        Ok(Self { backing, root, starts, count, limit, segments: Default::default() })
+        Ok(Self {
+            backing,
+            root,
+            starts,
+            count,
+            limit,
+            segments: Default::default(),
+            #[cfg(test)]
+            life: AtomicU32::new(u32::MAX),
+        })
     }
 
     /// The root.
@@ -152,18 +164,27 @@ impl Memory {
         self.limit.store(octets, Ordering::Relaxed);
     }
 
+    /// The octets that all segments and the root may have.
+    pub fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed).min(REACH)
+    }
+
+    /// How many segments there are.
+    pub fn segments(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// What to tell of something that needs so many octets, and with them so many more segments.
     pub fn does_not_fit(&self, needs: u64, segments: u32) -> DoesNotFit {
         let whole = self.bytes() + u64::from(segments) * SEGMENT_BYTES;
-        DoesNotFit { needs, whole, allowed: self.limit.load(Ordering::Relaxed) }
+        DoesNotFit { needs, whole, allowed: self.limit() }
     }
 
     /// Adds segments at the end; the number of the first. [`io::ErrorKind::StorageFull`] where they are
     /// not allowed.
     pub fn grow(&self, count: u32) -> io::Result<u32> {
         let first = self.count.load(Ordering::Relaxed);
-        let limit = self.limit.load(Ordering::Relaxed).min(REACH);
-        if size_of::<Root>() as u64 + u64::from(first + count) * SEGMENT_BYTES > limit {
+        if size_of::<Root>() as u64 + u64::from(first + count) * SEGMENT_BYTES > self.limit() {
             return Err(io::ErrorKind::StorageFull.into());
         }
         for number in first..first + count {
@@ -187,8 +208,23 @@ impl Memory {
         unsafe { to.add(offset).copy_from_nonoverlapping(octets.as_ptr(), octets.len()) };
     }
 
+    /// One store to published memory is about to be made: a test may have the writer die instead.
+    #[inline(always)]
+    pub fn before_store(&self) {
+        #[cfg(test)]
+        if self
+            .life
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_err()
+        {
+            // Not a fault: no message.
+            std::panic::resume_unwind(Box::new("the writer died"));
+        }
+    }
+
     /// Stores one aligned word so that readers see it after all that was written before.
     pub fn store_word(&self, address: Address, word: u64) {
+        self.before_store();
         let offset = (u64::from(address) % (1 << UNIT_BITS) * UNIT) as usize;
         let to = self.starts[(address >> UNIT_BITS) as usize].load(Ordering::Relaxed);
         assert!(!to.is_null());

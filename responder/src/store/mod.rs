@@ -150,6 +150,16 @@ impl Store {
         self.memory.set_limit(octets);
     }
 
+    /// The memory that the store may have, in octets.
+    pub fn limit(&self) -> u64 {
+        self.memory.limit()
+    }
+
+    /// Segments of 64 MiB that the store has.
+    pub fn segments(&self) -> u32 {
+        self.memory.segments()
+    }
+
     /// Memory held by the store, in octets.
     pub fn bytes(&self) -> u64 {
         self.memory.bytes()
@@ -178,6 +188,12 @@ impl Store {
     /// Whether these octets stand at an address.
     pub fn holds(&self, address: Address, octets: &[u8]) -> bool {
         self.memory.octets(address, octets.len()) == Some(octets)
+    }
+
+    /// Has the writer die before it has made so many more stores to published memory.
+    #[cfg(test)]
+    pub fn let_the_writer_die(&self, stores: u32) {
+        self.memory.life.store(stores, std::sync::atomic::Ordering::SeqCst);
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

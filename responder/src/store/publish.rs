@@ -217,10 +217,12 @@ impl Store {
 
     pub(super) fn set_slot(&self, slot: usize, apex: &[u8], snapshot: Address) {
         let hash = self.apex_hash(apex);
+        self.memory.before_store();
         // SAFETY: an aligned word of the root; atomic, because readers run. A reader that sees the hash
         // before the snapshot takes the slot for a removed zone's.
         unsafe { AtomicU64::from_ptr(&raw mut (*self.memory.root_mut()).zones[slot].hash) }
             .store(hash, Ordering::Release);
+        self.memory.before_store();
         self.slot_snapshot(slot).store(snapshot, Ordering::Release);
     }
 

@@ -51,6 +51,10 @@ fn process(page: &mut Page, status: &Status) {
     page.single("responder_ready", "gauge", ready, u64::from(status.node.ready));
     let store = "Memory held by the store.";
     page.single("responder_store_bytes", "gauge", store, status.store_bytes);
+    let limit = "Memory that the store may hold (limits.store-octets).";
+    page.single("responder_store_limit_bytes", "gauge", limit, status.store_limit);
+    let segments = "Segments of 64 MiB that the store has.";
+    page.single("responder_store_segments", "gauge", segments, u64::from(status.store_segments));
     let plane = &status.data_plane;
     let degraded = "Whether the kernel does less than was configured.";
     let is_degraded = plane.degraded.is_some()
@@ -76,11 +80,32 @@ fn zones(page: &mut Page, status: &Status) {
         page.series("responder_zone_error", &[("zone", &zone.name)], failed);
     }
     type Figure = fn(&crate::control::ZoneStatus) -> Option<u64>;
-    let figures: [(&str, &str, Figure); 5] = [
+    let figures: [(&str, &str, Figure); 12] = [
         ("responder_zone_serial", "Serial served.", |zone| zone.serial.map(u64::from)),
         ("responder_zone_records", "Records served.", |zone| zone.serial.map(|_| zone.records)),
         ("responder_zone_names", "Names served.", |zone| zone.serial.map(|_| zone.names)),
         ("responder_zone_bytes", "Octets in the store.", |zone| zone.serial.map(|_| zone.bytes)),
+        ("responder_zone_dead_bytes", "Octets in the store that commits gave back.", |zone| {
+            zone.serial.map(|_| zone.dead_bytes)
+        }),
+        ("responder_zone_reserved_bytes", "Octets of the store that the zone has.", |zone| {
+            zone.serial.map(|_| zone.reserved_bytes)
+        }),
+        ("responder_zone_index_slots", "Places of the index of names.", |zone| {
+            zone.serial.map(|_| zone.index_slots)
+        }),
+        ("responder_zone_index_slots_used", "Those in use.", |zone| {
+            zone.serial.map(|_| zone.index_used)
+        }),
+        ("responder_zone_last_commit_owners", "Owners that the last commit changed.", |zone| {
+            zone.last_commit.map(|commit| commit.owners)
+        }),
+        ("responder_zone_last_commit_names", "Names that it wrote anew.", |zone| {
+            zone.last_commit.map(|commit| commit.written)
+        }),
+        ("responder_zone_last_commit_microseconds", "How long it took.", |zone| {
+            zone.last_commit.map(|commit| commit.microseconds)
+        }),
         ("responder_zone_loaded_timestamp_seconds", "When the zone was loaded.", |zone| {
             zone.loaded_at
         }),

@@ -12,11 +12,13 @@
 //! | `RESPONDER_ATOMIC_INTERFACE` | what to attach to; without it nothing is attached |
 //! | `RESPONDER_ATOMIC_CLIENT` | the file of the namespace to ask from |
 //! | `RESPONDER_ATOMIC_SERVER` | the address to ask |
+//! | `RESPONDER_ATOMIC_KILLS` | how many writers, and how many daemons, are killed |
 //! | `RESPONDER_ATOMIC_FIGURES` | where the figures go, as JSON |
 //!
 //! Needs root and BPF; without them it fails and says so.
 
 mod askers;
+mod crash;
 #[path = "../everywhere/packet.rs"]
 mod packet;
 mod template;
@@ -74,6 +76,14 @@ impl Flood {
     }
 }
 
+/// Prints figures, and writes them where they are wanted.
+fn tell(figures: &serde_json::Value) {
+    println!("{figures:#}");
+    if let Ok(file) = env::var("RESPONDER_ATOMIC_FIGURES") {
+        std::fs::write(&file, figures.to_string()).expect("the figures are written");
+    }
+}
+
 fn number(name: &str, usual: u64) -> u64 {
     env::var(name).map_or(usual, |text| text.parse().expect("a number"))
 }
@@ -91,7 +101,7 @@ fn versions_are_never_mixed_and_none_follows_its_successor() {
     }
     let mut writer = Writer::new(Arc::clone(&store));
     let flood = Flood {
-        templates: Template::all(&mut writer, &plane),
+        templates: template::of_kernel(&mut writer, &plane),
         seen: AtomicU32::new(0),
         answers: AtomicU64::new(0),
         lost: AtomicU64::new(0),
@@ -145,10 +155,7 @@ fn versions_are_never_mixed_and_none_follows_its_successor() {
         "replies of the tc program": replies(&counters.tc),
         "memory": samples.iter().map(Memory::figures).collect::<Vec<_>>(),
     });
-    println!("{figures:#}");
-    if let Ok(file) = env::var("RESPONDER_ATOMIC_FIGURES") {
-        std::fs::write(&file, figures.to_string()).expect("the figures are written");
-    }
+    tell(&figures);
     assert_eq!(lost, 0, "queries without a reply");
     // The first sample is taken when everything has found its size.
     let (first, last) = (&samples[1], samples.last().expect("ten samples"));

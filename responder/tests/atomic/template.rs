@@ -34,8 +34,9 @@ pub struct Template {
 }
 
 impl Template {
-    /// Asks everything while nothing changes, in two versions.
-    pub fn all(writer: &mut Writer, plane: &DataPlane) -> Vec<Self> {
+    /// Asks everything while nothing changes, in two versions: `ask` takes a query, what to call it and
+    /// the version that was committed.
+    pub fn all(mut ask: impl FnMut(&[u8], &str, u32) -> Vec<u8>) -> Vec<Self> {
         let mut asked = Vec::new();
         for (name, rtype) in questions() {
             for edns in [None, Some((1232, true))] {
@@ -43,11 +44,9 @@ impl Template {
                 asked.push((told, query(0, &wire(&name), rtype, edns)));
             }
         }
-        let replies = TWO.map(|version| {
-            writer.commit(version);
-            asked.iter().map(|(told, query)| ask(plane, query, told)).collect::<Vec<_>>()
+        let [first, second] = TWO.map(|version| {
+            asked.iter().map(|(told, query)| ask(query, told, version)).collect::<Vec<_>>()
         });
-        let [first, second] = replies;
         let each = asked.into_iter().zip(first.into_iter().zip(second));
         each.map(|((told, query), (one, two))| Self::of(told, query, one, &two)).collect()
     }
@@ -111,6 +110,18 @@ impl Template {
         }
         version.ok_or_else(|| "no version".into())
     }
+}
+
+/// The templates of what the kernel programs answer from a store that `writer` writes.
+pub fn of_kernel(writer: &mut Writer, plane: &DataPlane) -> Vec<Template> {
+    let mut committed = 0;
+    Template::all(|query, told, version| {
+        if committed != version {
+            writer.commit(version);
+            committed = version;
+        }
+        ask(plane, query, told)
+    })
 }
 
 /// Asks the kernel programs: XDP, and tc for what it passes on.

@@ -73,6 +73,21 @@ pub fn records(version: u32) -> Vec<Record> {
     zone.signed()
 }
 
+/// A version as a zone file, in the form that every type has (RFC 3597, section 5).
+pub fn file(version: u32) -> String {
+    let mut text = String::new();
+    for (owner, rtype, data) in records(version) {
+        for label in sort_key(&owner).iter().rev() {
+            text += std::str::from_utf8(label).expect("letters and digits");
+            text.push('.');
+        }
+        text += &format!(" 60 TYPE{rtype} \\# {} ", data.len());
+        text.extend(data.iter().map(|octet| format!("{octet:02x}")));
+        text.push('\n');
+    }
+    text
+}
+
 /// What to ask: name and type. What replies show of the version is in each of them.
 pub fn questions() -> Vec<(String, u16)> {
     let mut all: Vec<(String, u16)> =

@@ -1,6 +1,6 @@
 //! Commits versions, as a transfer does.
 
-use std::{fs, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use responder::{
     store::{Store, Usage},
@@ -32,7 +32,7 @@ impl Writer {
     /// A writer of an empty store.
     pub fn new(store: Arc<Store>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let kept = keep(&folder);
+        let kept = keep(folder.path(), "archive");
         let apex = wire("lac.");
         Self { store, apex, folder, kept, next: FIRST, commits: 0, whole: 0 }
     }
@@ -54,7 +54,7 @@ impl Writer {
         let whole = self.commits % WHOLE == WHOLE - 1;
         if whole {
             std::mem::take(&mut self.kept).discard();
-            self.kept = keep(&self.folder);
+            self.kept = keep(self.folder.path(), "archive");
         }
         let version = self.next;
         let changed = self.commit(version);
@@ -62,6 +62,17 @@ impl Writer {
         self.commits += 1;
         self.whole += u64::from(!changed);
         assert!(changed || whole || self.commits < 3, "version {version} was compiled as a whole");
+    }
+
+    /// Goes on in another process: what is kept on disk is begun anew.
+    pub fn begin_anew(&mut self) {
+        // The file is this process's parent's, too.
+        std::mem::forget(std::mem::replace(&mut self.kept, keep(self.folder.path(), "forked")));
+    }
+
+    /// The version that comes next.
+    pub fn next(&self) -> u32 {
+        self.next
     }
 
     /// What is held now.
@@ -78,8 +89,8 @@ impl Writer {
     }
 }
 
-fn keep(folder: &tempfile::TempDir) -> Kept {
-    let mut kept = Kept::within(folder.path().join("archive"));
+fn keep(folder: &Path, name: &str) -> Kept {
+    let mut kept = Kept::within(folder.join(name));
     kept.set_purpose(Purpose::Transfers, JournalLimits::default());
     kept
 }

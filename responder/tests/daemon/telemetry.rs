@@ -39,6 +39,10 @@ fn metrics_are_prometheus_text_with_the_nodes_label() {
     for line in [
         "responder_ready{node=\"test-node\"} 1",
         "responder_zone_serial{node=\"test-node\",zone=\"a.example.\"} 7",
+        "responder_store_segments{node=\"test-node\"} 1",
+        "responder_zone_dead_bytes{node=\"test-node\",zone=\"a.example.\"} 0",
+        "responder_zone_index_slots{node=\"test-node\",zone=\"a.example.\"} 8",
+        "responder_zone_index_slots_used{node=\"test-node\",zone=\"a.example.\"} 3",
         "responder_zone_state{node=\"test-node\",zone=\"a.example.\",state=\"serving\"} 1",
         "responder_socket_events_total{node=\"test-node\",transport=\"udp\",event=\"reply\"} 1",
     ] {

@@ -2,6 +2,7 @@
 //! if its claim does not hold.
 
 mod atomic;
+mod crash_commit;
 mod ferret;
 mod fuzz;
 mod load;
@@ -127,6 +128,12 @@ const CHECKS: &[Check] = &[
         claim: "10,000 commits back to back under a flood: 10,000,000 answers, each of one version, none \
                 older than one seen before, none lost; memory does not grow",
         run: atomic::run,
+    },
+    Check {
+        name: "crash-commit",
+        claim: "300 writers and 300 daemons killed at random moments of a commit: the programs show one \
+                version whole, and a daemon that starts again the last one",
+        run: crash_commit::run,
     },
     Check {
         name: "load-10k",

@@ -151,6 +151,54 @@ fn a_refused_commit_leaves_the_zone_as_it_was() {
     assert_eq!(store.usage(&apex).expect("served").live, before.live);
 }
 
+/// Commits an edit again and again, each time to a zone compiled anew, by a writer that dies before its
+/// first store to published memory, before its second, and so on until it lives.
+fn die_at_every_store(shape: Shape) {
+    let mut random = Random::new(5);
+    let mut zone = model::Zone::new(shape, &mut random);
+    let before = zone.signed();
+    let old = store();
+    serve(&old, &mut Held::of(&before));
+    (0..4).for_each(|_| zone.edit(&mut random));
+    let after = zone.signed();
+    let new = store();
+    serve(&new, &mut Held::of(&after));
+    let apex = from_text_lower(APEX).expect("a name");
+    let mut keys = Held::of(&before);
+    let changed = keys.replace(&Held::of(&after));
+    let near: BTreeSet<Vec<u8>> = changed.iter().map(|key| of_key(key)).collect();
+    let mut names = zone.asked(&mut random);
+    names.retain(|name| near.iter().any(|near| name.ends_with(&near[1..]) || near.ends_with(name)));
+    names.extend(near);
+    let (mut unseen, mut seen) = (0, 0);
+    for stores in 0.. {
+        let store = store();
+        let mut held = Held::of(&before);
+        serve(&store, &mut held);
+        let changed = held.replace(&Held::of(&after));
+        let (_, ready) = prepare(&store, &apex, &held, &changed).expect("a version");
+        store.let_the_writer_die(stores);
+        let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ready.finish()));
+        let serial = store.serial(&apex).expect("served").0;
+        let is_new = serial == new.serial(&apex).expect("served").0;
+        compare(&store, if is_new { &new } else { &old }, &names, &format!("{shape:?}: {stores}"));
+        *(if is_new { &mut seen } else { &mut unseen }) += 1;
+        assert!(is_new || seen == 0, "{shape:?}: {stores} stores: the old version again");
+        if lived.is_ok() {
+            break;
+        }
+    }
+    println!("{shape:?}: died before {unseen} stores unseen, and {seen} times seen or alive");
+    assert!(unseen > 5, "{shape:?}: {unseen}");
+}
+
+#[test]
+fn a_writer_that_dies_at_any_store_leaves_one_version_whole() {
+    for shape in [Shape::Unsigned, Shape::Nsec, Shape::Nsec3, Shape::OptOut] {
+        die_at_every_store(shape);
+    }
+}
+
 #[test]
 fn memory_does_not_grow_over_many_commits() {
     let mut random = Random::new(11);
