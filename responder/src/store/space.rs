@@ -207,11 +207,13 @@ impl<'a> Space<'a> {
     #[must_use]
     pub fn another(&self) -> Self {
         let holding = Holding { shared: self.holding.shared.another(), ..Holding::default() };
-        Self { store: self.store, holding, taken: None }
+        let beyond = Arc::clone(&self.beyond);
+        Self { store: self.store, holding, taken: None, beyond, blocks_beyond: 0 }
     }
 
     /// Takes over what another thread filled for a first version, which frees nothing.
     pub fn absorb(&mut self, other: Self) {
+        self.blocks_beyond += other.blocks_beyond;
         let mut other = other.into_holding();
         let holding = &mut self.holding;
         holding.blocks.append(&mut other.blocks);
