@@ -12,6 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -57,8 +58,6 @@ struct Fingerprint {
     modified: (i64, i64),
     size: u64,
     inode: u64,
-    /// Whether the file includes others, whose changes this fingerprint does not show.
-    includes: bool,
 }
 
 impl Zones {
@@ -136,23 +135,23 @@ impl Zones {
     }
 
     /// Loads every zone whose file is not the one that was last read; after a failure, tries again.
-    pub fn load_changed(&self) {
+    pub fn load_changed(self: &Arc<Self>) {
+        let mut unwritten = Unwritten::default();
         for (name, zone) in self.configured() {
             let ZoneSource::File(file) = &zone.source else { continue };
             let current = Fingerprint::of(file).ok();
-            let unchanged = {
-                let entries = lock(&self.entries);
-                entries.get(&name).is_some_and(|entry| {
-                    entry.status.last_error.is_none()
-                        && entry.fingerprint.is_some()
-                        && entry.fingerprint == current
-                        && !entry.fingerprint.as_ref().is_some_and(|print| print.includes)
-                })
-            };
-            if !unchanged {
+            let same = lock(&self.entries).get(&name).is_some_and(|entry| {
+                entry.status.last_error.is_none()
+                    && entry.fingerprint.is_some()
+                    && entry.fingerprint == current
+            });
+            // What a file includes may have changed without it.
+            if !same || has_include(file).unwrap_or(true) {
                 self.load(&name, file);
+                unwritten.note(self, &name);
             }
         }
+        unwritten.settle(self);
     }
 
     /// Loads one zone, or all of them, changed or not.
@@ -160,7 +159,7 @@ impl Zones {
     /// # Errors
     /// There is no such zone, or it has no file: one line. A zone that is refused is no error here,
     /// but told in the list.
-    pub fn reload(&self, name: Option<&str>) -> anyhow::Result<Vec<Reloaded>> {
+    pub fn reload(self: &Arc<Self>, name: Option<&str>) -> anyhow::Result<Vec<Reloaded>> {
         let configured = self.configured();
         let wanted = match name {
             None => configured,
@@ -180,9 +179,11 @@ impl Zones {
             }
         };
         let mut reloaded = Vec::new();
+        let mut unwritten = Unwritten::default();
         for (name, zone) in wanted {
             let ZoneSource::File(file) = &zone.source else { continue };
             self.load(&name, file);
+            unwritten.note(self, &name);
             let entries = lock(&self.entries);
             let status = entries.get(&name).map(|entry| &entry.status);
             reloaded.push(Reloaded {
@@ -191,6 +192,7 @@ impl Zones {
                 zone: name,
             });
         }
+        unwritten.settle(self);
         Ok(reloaded)
     }
 
@@ -202,6 +204,20 @@ impl Zones {
     fn configured(&self) -> BTreeMap<String, Zone> {
         let entries = lock(&self.entries);
         entries.iter().map(|(name, entry)| (name.clone(), entry.zone.clone())).collect()
+    }
+
+    /// Writes a zone to disk that is served.
+    fn settle(&self, name: &str) {
+        let _alone = lock(&self.loading);
+        let mut kept = self.lend(name);
+        let settled = catch_unwind(AssertUnwindSafe(|| kept.settle()));
+        if settled.is_err() {
+            error!(zone = name, "writing the zone to disk failed: please report this");
+        }
+        if let Some(entry) = lock(&self.entries).get_mut(name) {
+            entry.kept = kept;
+        }
+        self.announce(name);
     }
 
     fn load(&self, name: &str, file: &Path) {
@@ -232,8 +248,36 @@ impl Zones {
         entry.fingerprint = fingerprint;
         entry.kept = kept;
         entry.status.note(result, milliseconds);
+        // Who is told of a version asks for it: it has to be on disk.
+        let ready = !entry.kept.is_unwritten();
         drop(entries);
-        self.announce(name);
+        if ready {
+            self.announce(name);
+        }
+    }
+}
+
+/// The large zone that is served but not yet on disk; one at a time, since it is held in memory.
+#[derive(Default)]
+struct Unwritten(Option<String>);
+
+impl Unwritten {
+    /// A zone was loaded.
+    fn note(&mut self, zones: &Zones, name: &str) {
+        if lock(&zones.entries).get(name).is_some_and(|entry| entry.kept.is_unwritten())
+            && let Some(before) = self.0.replace(name.to_owned())
+        {
+            zones.settle(&before);
+        }
+    }
+
+    /// Has it written while the daemon goes on.
+    fn settle(self, zones: &Arc<Zones>) {
+        let Some(name) = self.0 else { return };
+        let zones = Arc::clone(zones);
+        // One that cannot be written now is written before it changes.
+        let writing = thread::Builder::new().name("archive".into());
+        drop(writing.spawn(move || zones.settle(&name)));
     }
 }
 
@@ -371,7 +415,6 @@ impl Fingerprint {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
             size: metadata.len(),
             inode: metadata.ino(),
-            includes: has_include(file)?,
         })
     }
 }

@@ -26,8 +26,9 @@ use self::commit::{Trouble, Work};
 use super::{
     archive::{Archive, Error, JournalLimits, Limits, Lookup as _},
     change::Refused,
-    collect::Owner,
+    collect::{Owner, Sorted},
     difference::Difference,
+    give_memory_back,
     guard::{self, Guards, Refusal, Subject},
     life::Life,
     lookups::Lookups,
@@ -39,6 +40,9 @@ const WORTHWHILE: u64 = 4096;
 
 /// So many owners may differ in any zone before it is compiled as a whole; in a large one, an eighth.
 const FEW: u64 = 1024;
+
+/// A zone with so many owners is served before it is written to disk.
+const LARGE: usize = 100_000;
 
 /// With more hashes than this, a changed content is written anew rather than edited.
 const MANY_LOOKUPS: usize = 100_000;
@@ -57,6 +61,8 @@ pub struct Kept {
     shelf: Shelf,
     /// Whether the archive holds what is served, so that a change can be told from it.
     agrees: bool,
+    /// What is served and not yet on disk, since that is not to be waited for.
+    unwritten: Option<Whole>,
     names: u64,
     /// For how long the next version is good, where it comes by transfer.
     life: Option<Life>,
@@ -128,16 +134,16 @@ pub struct Committed {
     pub took: Duration,
 }
 
-/// A zone that was compiled as a whole and is about to be published.
-pub struct Whole<'w, F> {
+/// A zone that was compiled as a whole.
+pub struct Whole {
     /// Lower-case wire form.
-    pub apex: &'w [u8],
+    pub apex: Vec<u8>,
     /// Names in the store.
     pub names: u64,
-    /// Gives the owners in canonical order.
-    pub owners: F,
+    /// The owners.
+    pub zone: Sorted,
     /// What the nodes hang on.
-    pub lookups: &'w [Lookups],
+    pub lookups: Vec<Lookups>,
 }
 
 impl Kept {
@@ -234,6 +240,7 @@ impl Kept {
         store: &Store,
         differences: &[Difference],
     ) -> Result<Committed, Refusal> {
+        self.settle();
         const NOT_KEPT: &str = "the contents are not on disk: changes cannot be applied";
         let archive = self.take().ok_or_else(|| Refusal::Zone(NOT_KEPT.to_owned()))?;
         let work =
@@ -301,36 +308,52 @@ impl Kept {
         self.folder.is_some()
     }
 
-    /// Publishes contents that were compiled as a whole and keeps them: the owners in canonical order, and
-    /// the hashes that were looked up for their nodes.
+    /// Publishes contents that were compiled as a whole, and keeps them. Large ones that came from a file
+    /// are not on disk before [`Kept::settle`]: that takes as long as to compile them.
     ///
     /// # Errors
     /// Those of `publish`; or the contents cannot be kept and must be, and an older version is served.
-    pub fn publish<'a, I: Iterator<Item = Owner<'a>>>(
+    pub fn publish(
         &mut self,
         store: &Store,
-        whole: Whole<'_, impl Fn() -> I>,
+        whole: Whole,
         publish: impl FnOnce() -> Result<(), String>,
     ) -> Result<(), String> {
-        let first = self.purpose == Purpose::Restart && store.usage(whole.apex).is_some();
-        if !first {
-            publish()?;
-            if let Err(error) = self.keep(whole) {
-                self.forget();
-                warn!(
-                    "the contents are not kept, the next change compiles the whole zone: {error}"
-                );
-            }
-            return Ok(());
+        if self.purpose == Purpose::Restart && store.usage(&whole.apex).is_some() {
+            let kept = self.keep(&whole).map_err(|error| format!("it cannot be kept: {error}"));
+            return kept.and_then(|()| publish()).inspect_err(|_| self.forget());
         }
-        let kept = self.keep(whole).map_err(|error| format!("it cannot be kept: {error}"));
-        kept.and_then(|()| publish()).inspect_err(|_| self.forget())
+        publish()?;
+        self.agrees = false;
+        let to_disk = self.folder.is_some() && self.purpose != Purpose::Restart;
+        let later = to_disk && whole.zone.len() >= LARGE;
+        self.unwritten = Some(whole);
+        if !later {
+            self.settle();
+        }
+        Ok(())
     }
 
-    fn keep<'a, I: Iterator<Item = Owner<'a>>>(
-        &mut self,
-        whole: Whole<'_, impl Fn() -> I>,
-    ) -> Result<(), Error> {
+    /// Whether what is served is still to be written to disk.
+    pub fn is_unwritten(&self) -> bool {
+        self.unwritten.is_some()
+    }
+
+    /// Writes what is served to disk, if that is still to be done.
+    pub fn settle(&mut self) {
+        let Some(whole) = self.unwritten.take() else { return };
+        if let Err(error) = self.keep(&whole) {
+            self.forget();
+            warn!("the contents are not kept, the next change compiles the whole zone: {error}");
+        }
+        let large = whole.zone.len() >= LARGE;
+        drop(whole);
+        if large {
+            give_memory_back();
+        }
+    }
+
+    fn keep(&mut self, whole: &Whole) -> Result<(), Error> {
         self.agrees = false;
         self.names = whole.names;
         let wanted = |_: &&PathBuf| self.purpose != Purpose::Changes || whole.names >= WORTHWHILE;
@@ -340,11 +363,11 @@ impl Kept {
         };
         // One that is open stays open: others may be reading it.
         let archive = self.shelf.archive();
-        let archive = archive.map_or_else(|| open_or_begin(folder, whole.apex), Ok)?;
+        let archive = archive.map_or_else(|| open_or_begin(folder, &whole.apex), Ok)?;
         let lookups: usize = whole.lookups.iter().map(Lookups::count).sum();
         let most = if lookups > MANY_LOOKUPS { 0 } else { self.most() };
-        let Whole { owners, lookups, .. } = whole;
-        commit::keep(&archive, owners, lookups, self.life.as_ref(), most, self.journal)?;
+        let owners = || whole.zone.owners();
+        commit::keep(&archive, owners, &whole.lookups, self.life.as_ref(), most, self.journal)?;
         self.shelf.put(Some(archive));
         self.agrees = true;
         Ok(())

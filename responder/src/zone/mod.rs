@@ -115,6 +115,7 @@ fn serve(
     progress: &Progress,
     kept: &mut Kept,
 ) -> Result<Loaded, Refusal> {
+    kept.settle();
     let zone = collector.sort(progress)?;
     kept.judge(apex, records, &|| Box::new(zone.owners().map(Ok)))?;
     if let Some(committed) = kept.change(store, zone.owners())? {
@@ -123,16 +124,9 @@ fn serve(
         let (bytes, dead, committed) = (usage.live, usage.dead, Some(committed));
         return Ok(Loaded { serial, records, names, bytes, dead, warnings: Vec::new(), committed });
     }
-    let loaded = compile_whole(store, apex, &zone, progress, kept)?;
-    drop(zone);
-    if records >= MANY {
-        give_memory_back();
-    }
+    let loaded = compile_whole(store, apex, zone, progress, kept)?;
     Ok(Loaded { records, ..loaded })
 }
-
-/// Records of a zone whose load leaves so much memory behind that the system should have it back.
-const MANY: u64 = 100_000;
 
 /// Gives the system what the allocator keeps for later: what a load takes for a while is several times
 /// what the daemon needs otherwise.
@@ -148,13 +142,13 @@ fn give_memory_back() {
 fn compile_whole(
     store: &Store,
     apex: &[u8],
-    zone: &Sorted,
+    zone: Sorted,
     progress: &Progress,
     kept: &mut Kept,
 ) -> Result<Loaded, String> {
     progress.enter(Phase::Compiling, zone.len() as u64);
     let mut space = store.space();
-    let compiled = compile::compile(zone, apex, &mut space, kept.wants_lookups(), progress)
+    let compiled = compile::compile(&zone, apex, &mut space, kept.wants_lookups(), progress)
         .map_err(|error| match error {
             CompileError::Zone(message) => message,
             CompileError::Store(error) => error.to_string(),
@@ -171,7 +165,7 @@ fn compile_whole(
     let bytes = space.used();
     let (serial, names) = (compiled.snapshot.serial, compiled.names);
     let labels = compiled.labels;
-    let whole = Whole { apex, names, owners: || zone.owners(), lookups: &compiled.lookups };
+    let whole = Whole { apex: apex.to_owned(), names, zone, lookups: compiled.lookups };
     kept.publish(store, whole, || {
         let published = store.publish(apex, labels, names, compiled.snapshot, space);
         published.map_err(|error| error.to_string())

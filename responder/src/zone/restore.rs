@@ -23,7 +23,7 @@ pub fn restore(store: &Store, name: &str, kept: &mut Kept) -> Result<Option<Load
     let zone = arrivals.sorted()?;
     // It is on disk already: nothing is to be kept anew.
     let mut compiled = Kept::default();
-    let loaded = compile_whole(store, &apex, &zone, &Progress::default(), &mut compiled)?;
+    let loaded = compile_whole(store, &apex, zone, &Progress::default(), &mut compiled)?;
     kept.adopt(archive, loaded.names);
     Ok(Some(Loaded { records, ..loaded }))
 }

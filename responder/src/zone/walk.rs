@@ -17,6 +17,9 @@ use super::{
 /// Rows of a stretch that is walked by itself.
 const STRETCH: usize = 1 << 14;
 
+/// Rows between the one that is fetched and the one that is looked at.
+const AHEAD: usize = 8;
+
 /// What a walk found out.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Walked {
@@ -107,6 +110,7 @@ pub fn walk<'z>(
         node,
     };
     for row in rows.clone() {
+        zone.prefetch(row + AHEAD);
         walk.row(zone, row)?;
     }
     while !walk.open.is_empty() {

@@ -19,11 +19,23 @@ pub struct Rows {
     apex: usize,
     octets: Vec<u8>,
     entries: Vec<Entry>,
-    /// The row that is not yet written: its owner, its records and their data.
+    /// Rows that are not yet written. Several, since the addresses of a delegation's servers often stand
+    /// between its NS records.
+    open: Vec<Open>,
+    /// Which of them was opened first, once there are [`MOST_OPEN`].
+    oldest: usize,
+    fault: Option<String>,
+}
+
+/// How many rows are open at a time: a delegation and three servers.
+const MOST_OPEN: usize = 4;
+
+/// A row that is not yet written: its owner, its records and their data.
+#[derive(Default)]
+struct Open {
     owner: Vec<u8>,
     records: Vec<Record>,
     data: Vec<u8>,
-    fault: Option<String>,
 }
 
 struct Record {
@@ -46,10 +58,10 @@ impl Rows {
 
     /// Octets of memory in use.
     pub fn memory(&self) -> usize {
+        let open = |row: &Open| row.records.len() * size_of::<Record>() + row.data.len();
         self.octets.len()
             + self.entries.len() * size_of::<Entry>()
-            + self.records.len() * size_of::<Record>()
-            + self.data.len()
+            + self.open.iter().map(open).sum::<usize>()
     }
 
     /// All rows.
@@ -62,24 +74,26 @@ impl Rows {
         self.entries.iter().copied()
     }
 
-    fn push(&mut self, rtype: u16, signature: bool, ttl: u32, data: &[u8]) {
-        let start = self.data.len();
-        self.data.extend_from_slice(data);
-        self.records.push(Record { rtype, signature, ttl, data: start..self.data.len() });
+    /// Writes a row, which is then empty.
+    fn close(&mut self, place: usize) {
+        let mut row = std::mem::take(&mut self.open[place]);
+        self.write(&mut row);
+        row.records.clear();
+        row.data.clear();
+        self.open[place] = row;
     }
 
-    /// Writes the row at hand.
-    fn close(&mut self) {
-        if self.records.is_empty() {
+    fn write(&mut self, row: &mut Open) {
+        if row.records.is_empty() {
             return;
         }
         let position = self.octets.len() as u64;
-        let denies = self.records.iter().any(|record| denies(record.rtype));
-        self.entries.push(Entry::new(&self.owner, self.apex, position, denies));
-        self.octets.extend_from_slice(&self.owner);
+        let denies = row.records.iter().any(|record| denies(record.rtype));
+        self.entries.push(Entry::new(&row.owner, self.apex, position, denies));
+        self.octets.extend_from_slice(&row.owner);
         // Not moved among equals: records stay in the order of the file.
-        self.records.sort_by_key(|record| (record.rtype, record.signature));
-        for set in self.records.chunk_by(|one, other| one.rtype == other.rtype) {
+        row.records.sort_by_key(|record| (record.rtype, record.signature));
+        for set in row.records.chunk_by(|one, other| one.rtype == other.rtype) {
             let records = set.partition_point(|record| !record.signature);
             let (records, signatures) = set.split_at(records);
             let ttl = records.iter().map(|record| record.ttl).min().unwrap_or(0);
@@ -89,9 +103,9 @@ impl Rows {
             let counts = self.octets.len();
             self.octets.extend([0; 4]);
             for (at, list) in [(counts, records), (counts + 2, signatures)] {
-                let count = write_distinct(list, &self.data, &mut self.octets);
+                let count = write_distinct(list, &row.data, &mut self.octets);
                 let count = u16::try_from(count).unwrap_or_else(|_| {
-                    let owner = name::to_text(&self.owner);
+                    let owner = name::to_text(&row.owner);
                     self.fault.get_or_insert_with(|| {
                         format!("the RRset {owner} type {rtype} is larger than a message can be")
                     });
@@ -101,8 +115,14 @@ impl Rows {
             }
         }
         self.octets.extend([0; 2]);
-        self.records.clear();
-        self.data.clear();
+    }
+}
+
+impl Open {
+    fn push(&mut self, rtype: u16, signature: bool, ttl: u32, data: &[u8]) {
+        let start = self.data.len();
+        self.data.extend_from_slice(data);
+        self.records.push(Record { rtype, signature, ttl, data: start..self.data.len() });
     }
 }
 
@@ -111,30 +131,43 @@ impl Batch for Rows {
         self.apex = apex.len();
         self.octets.clear();
         self.entries.clear();
-        self.owner.clear();
-        self.records.clear();
-        self.data.clear();
+        self.open.clear();
+        self.oldest = 0;
         self.fault = None;
     }
 
     fn add(&mut self, record: RecordRef<'_>) {
-        if self.owner != record.owner {
-            self.close();
-            self.owner.clear();
-            self.owner.extend_from_slice(record.owner);
-        }
+        let known = self.open.iter().rposition(|row| row.owner == record.owner);
+        let place = known.unwrap_or_else(|| {
+            let place = if self.open.len() < MOST_OPEN {
+                self.open.push(Open::default());
+                self.open.len() - 1
+            } else {
+                let oldest = self.oldest;
+                self.oldest = (oldest + 1) % MOST_OPEN;
+                self.close(oldest);
+                oldest
+            };
+            let owner = &mut self.open[place].owner;
+            owner.clear();
+            owner.extend_from_slice(record.owner);
+            place
+        });
+        let row = &mut self.open[place];
         match (record.rtype, record.rdata) {
             // Signatures over nothing.
             (rtype::RRSIG, [0, 0, ..]) => {}
             (rtype::RRSIG, &[high, low, ..]) if record.rdata.len() >= 18 => {
-                self.push(u16::from_be_bytes([high, low]), true, record.ttl, record.rdata);
+                row.push(u16::from_be_bytes([high, low]), true, record.ttl, record.rdata);
             }
-            _ => self.push(record.rtype, false, record.ttl, record.rdata),
+            _ => row.push(record.rtype, false, record.ttl, record.rdata),
         }
     }
 
     fn finish(&mut self) {
-        self.close();
+        (self.oldest..self.open.len()).chain(0..self.oldest).for_each(|place| self.close(place));
+        self.open.clear();
+        self.oldest = 0;
     }
 }
 
@@ -169,17 +202,17 @@ fn write_distinct(records: &[Record], data: &[u8], to: &mut Vec<u8>) -> usize {
 /// # Errors
 /// An RRset has more records than a message can count.
 pub fn join<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>, String> {
-    let mut joined = Rows::default();
+    let (mut joined, mut all) = (Rows::default(), Open::default());
     for row in rows {
-        if joined.owner.is_empty() {
-            joined.owner.extend_from_slice(wire(row));
+        if all.owner.is_empty() {
+            all.owner.extend_from_slice(wire(row));
         }
         for set in RowSets::of(row) {
-            set.rdata.iter().for_each(|rdata| joined.push(set.rtype, false, set.ttl, rdata));
-            set.signatures.iter().for_each(|rdata| joined.push(set.rtype, true, 0, rdata));
+            set.rdata.iter().for_each(|rdata| all.push(set.rtype, false, set.ttl, rdata));
+            set.signatures.iter().for_each(|rdata| all.push(set.rtype, true, 0, rdata));
         }
     }
-    joined.close();
+    joined.write(&mut all);
     joined.check()?;
     Ok(joined.octets)
 }

@@ -36,6 +36,21 @@ impl Sorted {
         Row(self.blocks.row(self.entries[number].position()))
     }
 
+    /// Has the processor fetch the row of an owner, if there is one, that will soon be asked for: in the order
+    /// of names rows stand anywhere.
+    #[inline]
+    pub fn prefetch(&self, number: usize) {
+        let Some(entry) = self.entries.get(number) else { return };
+        let row = self.blocks.row(entry.position()).as_ptr();
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint; no memory is touched that the program could notice, wherever it points.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(row.cast());
+            _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(64).cast());
+        }
+    }
+
     /// Whether an owner has NSEC or NSEC3 records.
     pub fn denies(&self, number: usize) -> bool {
         self.entries[number].denies()
