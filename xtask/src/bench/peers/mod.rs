@@ -4,6 +4,7 @@
 //! that what else the machine does falls on all alike. Ratios are taken within a round, and their median
 //! counts.
 
+mod loads;
 mod report;
 mod server;
 mod workload;
@@ -52,6 +53,9 @@ pub struct Args {
     /// One round of a second, of the 10,000 delegations and the NXDOMAIN flood alone
     #[arg(long)]
     quick: bool,
+    /// Only how long servers load and what memory they hold then, each alone on the machine
+    #[arg(long)]
+    loads: bool,
     /// The signed root zone (may be gzipped) [default: the one beside the repository; without one the
     /// workload is left out]
     #[arg(long, value_name = "FILE")]
@@ -71,6 +75,9 @@ impl Args {
         }
         if self.quick {
             return vec![Workload::TenThousand, Workload::Absent];
+        }
+        if self.loads {
+            return vec![Workload::Million, Workload::SignedMillion];
         }
         let root = crate::prove::root::find(self.root.as_deref());
         if let Err(error) = &root {
@@ -110,6 +117,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.prepare {
         return Ok(());
+    }
+    if args.loads {
+        return loads::run(args, &program, &prepared);
     }
     for (workload, prepared) in prepared {
         println!("\n{}", workload.label());
