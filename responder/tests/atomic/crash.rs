@@ -64,6 +64,8 @@ fn a_killed_writer_leaves_one_version_whole_to_the_programs() {
         let child = unsafe { libc::fork() };
         assert!(child >= 0, "{}", std::io::Error::last_os_error());
         if child == 0 {
+            // SAFETY: a system call without pointers. The writer ends with the test, however that does.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             writer.begin_anew();
             loop {
                 shared.handed.store(writer.next(), Ordering::SeqCst);
