@@ -1,6 +1,7 @@
 //! `responder`: an authoritative DNS node that answers from the network driver.
 
 pub mod answer;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod control;

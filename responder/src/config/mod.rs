@@ -4,6 +4,7 @@
 //! that names the nearest known one, and all errors are reported at once, each with file, line and
 //! column. Secrets stand in files of their own, never in the configuration.
 
+mod catalogs;
 mod diagnostic;
 mod name;
 mod read;
@@ -50,6 +51,8 @@ pub struct Config {
     pub keys: Vec<Key>,
     /// How servers are spoken with over TLS, by name.
     pub tls: Vec<TlsProfile>,
+    /// What members of catalogs are like: zones without a place of their own, by name.
+    pub templates: Vec<Zone>,
     /// Zones, in the order of the file.
     pub zones: Vec<Zone>,
 }
@@ -214,6 +217,12 @@ pub struct Zone {
     pub journal: JournalLimits,
     /// Who is told of each new version (RFC 1996).
     pub notify_to: Vec<Downstream>,
+    /// For a catalog that is followed (RFC 9432): what its members are like.
+    pub members: Option<Members>,
+    /// The produced catalog that lists the zone.
+    pub listed: Option<Listed>,
+    /// Whether this is a catalog that is produced: its file is written by the daemon.
+    pub is_produced: bool,
     /// What its versions must satisfy before they are served, where it comes from primaries.
     pub guards: Guards,
 }
@@ -247,6 +256,24 @@ pub struct Peers {
     pub key: Option<String>,
     /// Whether they must come over TLS.
     pub tls: bool,
+}
+
+/// What the members of a catalog are like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// The template of those without a group that is known.
+    pub template: String,
+    /// Groups (RFC 9432, section 4.3.2) and their templates.
+    pub groups: Vec<(String, String)>,
+}
+
+/// How a produced catalog lists a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The catalog's apex, canonical.
+    pub catalog: String,
+    /// The group property, if any.
+    pub group: Option<String>,
 }
 
 /// A server that is told of new versions.
@@ -334,6 +361,7 @@ impl Default for Config {
             transfer: Transfer::default(),
             keys: Vec::new(),
             tls: Vec::new(),
+            templates: Vec::new(),
             zones: Vec::new(),
         }
     }

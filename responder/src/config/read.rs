@@ -10,7 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Config, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp,
+    Config, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp, ZoneSource, catalogs,
     diagnostic::Source,
     table::{Reader, Table},
     tls, zones,
@@ -50,10 +50,25 @@ fn read_document(document: Table<'_>, directory: &Path) -> Config {
     let transfer = read_transfer(document.section("transfer"), directory);
     let keys = zones::read_keys(document.sections("key"), directory);
     let (tls, profiles) = tls::read_profiles(document.sections("tls"), directory);
-    let zones = zones::read_zones(document.sections("zone"), &keys, &profiles, directory);
+    let known = zones::Known { keys: &keys, profiles: &profiles, templates: &Default::default() };
+    let templates = zones::read_zones(document.sections("template"), "template", &known, directory);
+    let names = templates.iter().map(|template| template.name.clone()).collect();
+    let known = zones::Known { templates: &names, ..known };
+    let mut zones = zones::read_zones(document.sections("zone"), "zone", &known, directory);
+    for zone in zones.iter_mut().filter(|zone| zone.is_produced) {
+        zone.source = ZoneSource::File(catalogs::file(&node.state, &zone.name));
+    }
+    if let Some((zone, catalog)) = catalogs::missing(&zones, &templates) {
+        let message = format!(
+            "zone \"{}\" is to be listed in catalog \"{catalog}\", which is not produced here: add a \
+             [[zone]] of that name with produce-catalog = true",
+            zone.name
+        );
+        document.reader().fault(&(0..0), message);
+    }
     document.finish();
     let keys = keys.into_values().flatten().collect();
-    Config { node, listen, xdp, telemetry, limits, transfer, keys, tls, zones }
+    Config { node, listen, xdp, telemetry, limits, transfer, keys, tls, templates, zones }
 }
 
 fn read_node(table: Table<'_>, directory: &Path) -> Node {

@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use ipnet::IpNet;
 
 use super::{
-    Downstream, Key, Peers, Primary, Zone, ZoneSource,
+    Downstream, Key, Peers, Primary, Zone, ZoneSource, catalogs,
     name::canonical_name,
     read::{parse_address, resolve},
     table::{At, Table},
@@ -71,26 +71,43 @@ pub(super) fn read_keys(tables: Vec<Table<'_>>, directory: &Path) -> Keys {
     keys
 }
 
+/// What zones may name.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub keys: &'a Keys,
+    pub profiles: &'a tls::Names,
+    pub templates: &'a catalogs::Templates,
+}
+
+/// Zones, or templates of zones: lists of the same keys.
 pub(super) fn read_zones(
     tables: Vec<Table<'_>>,
-    keys: &Keys,
-    profiles: &tls::Names,
+    kind: &str,
+    known: &Known<'_>,
     directory: &Path,
 ) -> Vec<Zone> {
     let mut lines = BTreeMap::new();
-    let read = |table| read_zone(table, &mut lines, keys, profiles, directory);
+    let read = |table| read_zone(table, kind, &mut lines, known, directory);
     tables.into_iter().filter_map(read).collect()
 }
 
 fn read_zone(
     mut table: Table<'_>,
+    kind: &str,
     lines: &mut BTreeMap<String, usize>,
-    keys: &Keys,
-    profiles: &tls::Names,
+    known: &Known<'_>,
     directory: &Path,
 ) -> Option<Zone> {
-    let name = unique_name(&mut table, "zone", lines);
+    let Known { keys, profiles, templates } = *known;
+    let name = unique_name(&mut table, kind, lines);
     let file = table.parsed("file", |path| resolve(directory, path));
+    if kind == "template" && table.has("file") {
+        let message = format!("file in {}: members of a catalog come from primaries", table.title);
+        table.reader().fault(&table.span_of("file"), message);
+    }
+    let members = catalogs::read_members(&table, templates);
+    let listed = catalogs::read_listed(&table);
+    let is_produced = table.boolean("produce-catalog").unwrap_or(false);
     let primaries: Vec<Primary> = table
         .sections("primaries")
         .into_iter()
@@ -130,6 +147,15 @@ fn read_zone(
         }
     }
     let source = match (table.has("file"), table.has("primaries")) {
+        (false, false) if is_produced => Some(ZoneSource::File(PathBuf::new())),
+        (_, _) if is_produced => {
+            let message = format!(
+                "{} is produced here: it has neither a file nor primaries of its own",
+                table.title
+            );
+            table.reader().fault(&table.span, message);
+            None
+        }
         (true, false) => file.map(|(file, _)| ZoneSource::File(file)),
         (false, true) if !primaries.is_empty() => Some(ZoneSource::Primaries(primaries)),
         (false, true) => {
@@ -166,6 +192,9 @@ fn read_zone(
         journal,
         notify_to,
         guards,
+        members,
+        listed,
+        is_produced,
     })
 }
 

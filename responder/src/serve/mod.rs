@@ -5,6 +5,7 @@
 //! kernel programs are attached last, when what they pass finds a socket. The daemon is ready after
 //! that, and not before.
 
+mod catalogs;
 mod counters;
 mod notify;
 mod plane;
@@ -37,7 +38,7 @@ pub use counters::{Counters, Event};
 pub use plane::{Plane, interface_exists, label as mode_label};
 pub use zones::Zones;
 
-use self::{responses::AnswererPool, sockets::Sockets, state::StateDirectory};
+use self::{catalogs::Catalogs, responses::AnswererPool, sockets::Sockets, state::StateDirectory};
 use crate::{
     config::{Config, Limits},
     control::{self, CONTROL_SOCKET, NodeStatus, SocketStatus, Status, ZoneStatus},
@@ -54,6 +55,7 @@ pub struct Daemon {
     pub zones: Arc<Zones>,
     /// Those that come from primaries, and those that are given to others.
     pub transfers: Arc<Transfers>,
+    catalogs: Catalogs,
     /// The kernel's part.
     pub plane: Plane,
     /// What the UDP sockets did.
@@ -77,6 +79,7 @@ impl Daemon {
         Ok(Arc::new(Self {
             transfers,
             zones,
+            catalogs: Catalogs::default(),
             plane,
             udp: Arc::default(),
             tcp: Arc::default(),
@@ -128,14 +131,6 @@ impl Daemon {
         zones
     }
 
-    /// Takes over the zones and keys of a configuration.
-    fn configure(&self, config: &Config) {
-        self.zones.configure(config.zones.clone());
-        // Before their primaries are asked: these need not give again what is on disk.
-        self.zones.restore();
-        self.transfers.configure(config);
-    }
-
     /// Reads the configuration again and follows it where zones are concerned; a broken one changes
     /// nothing.
     fn follow_configuration(&self, file: &Path) {
@@ -144,9 +139,9 @@ impl Daemon {
                 for warning in warnings {
                     warn!("{warning}");
                 }
-                let Config { zones, keys, tls, limits, .. } = self.config.clone();
+                let Config { zones, templates, keys, tls, limits, .. } = self.config.clone();
                 let limits = Limits { store_octets: config.limits.store_octets, ..limits };
-                let others = Config { zones, keys, tls, ..config.clone() };
+                let others = Config { zones, templates, keys, tls, ..config.clone() };
                 if others != (Config { limits, ..self.config.clone() }) {
                     warn!(
                         "only zones, keys, [[tls]] and limits.store-octets follow the changed \
@@ -199,6 +194,7 @@ async fn live(file: PathBuf, config: Config) -> Result<()> {
 
     let mut tasks = JoinSet::new();
     tasks.spawn(control::server::serve(control, Arc::clone(&daemon)));
+    tasks.spawn(catalogs::follow(Arc::clone(&daemon)));
     tasks.spawn(telemetry::sample_every_second(Arc::clone(&daemon)));
     if let Some(listener) = telemetry {
         tasks.spawn(telemetry::http::serve(listener, Arc::clone(&daemon)));

@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::bail;
+use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -39,6 +40,8 @@ pub struct Zones {
     loading: Mutex<()>,
     /// Who is told of new versions.
     announcer: OnceLock<Arc<Announcer>>,
+    /// Told when a catalog may have a new version.
+    pub(super) catalogs: Notify,
 }
 
 struct Entry {
@@ -64,7 +67,14 @@ impl Zones {
     /// No zones yet. What zones keep goes into folders of their own under `archives`.
     pub fn new(store: Arc<Store>, archives: PathBuf) -> Self {
         let (entries, loading) = (Mutex::default(), Mutex::default());
-        Self { store, archives, entries, loading, announcer: OnceLock::new() }
+        Self {
+            store,
+            archives,
+            entries,
+            loading,
+            announcer: OnceLock::new(),
+            catalogs: Notify::new(),
+        }
     }
 
     /// Has others told of new versions, from now on.
@@ -77,6 +87,10 @@ impl Zones {
     fn announce(&self, name: &str) {
         if let Some(announcer) = self.announcer.get() {
             announcer.committed(name);
+        }
+        let is_catalog = |entry: &Entry| entry.zone.members.is_some();
+        if lock(&self.entries).get(name).is_some_and(is_catalog) {
+            self.catalogs.notify_one();
         }
     }
 
@@ -127,8 +141,8 @@ impl Zones {
             }
         }
         *lock(&self.entries) = entries;
+        self.store.remove_zones(former.keys().map(String::as_str));
         for (name, entry) in former {
-            self.store.remove_zone(&name);
             entry.kept.discard();
             info!(zone = name, "zone removed: it is no longer configured");
         }
@@ -357,7 +371,9 @@ fn log_load(name: &str, result: &Result<Loaded, String>, milliseconds: u64) {
 fn purpose_of(zone: &Zone) -> Purpose {
     match zone.source {
         ZoneSource::Primaries(_) => Purpose::Restart,
-        ZoneSource::File(_) if zone.transfer_to.is_empty() => Purpose::Changes,
+        ZoneSource::File(_) if zone.transfer_to.is_empty() && zone.members.is_none() => {
+            Purpose::Changes
+        }
         ZoneSource::File(_) => Purpose::Transfers,
     }
 }

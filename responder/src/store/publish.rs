@@ -165,13 +165,27 @@ impl Store {
     /// Takes a zone out of service; what it held is freed. False where it was not served. A commit that is
     /// at work then fails, and frees what it was lent.
     pub fn remove_zone(&self, name: &str) -> bool {
-        let Ok(apex) = crate::zone::name::from_text_lower(name) else { return false };
+        self.remove_zones([name]) == 1
+    }
+
+    /// Takes zones out of service, all with one wait for their readers; how many were served.
+    pub fn remove_zones<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> usize {
+        let mut removed = Vec::new();
         let mut writer = self.writer();
-        let Some(old) = writer.directory.zones.remove(&apex) else { return false };
-        self.slot_snapshot(old.slot).store(0, Ordering::Release);
+        for name in names {
+            let Ok(apex) = crate::zone::name::from_text_lower(name) else { continue };
+            let Some(old) = writer.directory.zones.remove(&apex) else { continue };
+            self.slot_snapshot(old.slot).store(0, Ordering::Release);
+            removed.push(old.holding);
+        }
         drop(writer);
-        self.reclaim(old.holding);
-        true
+        let count = removed.len();
+        if count > 0 {
+            self.grace();
+            let mut writer = self.writer();
+            removed.into_iter().for_each(|holding| writer.space.give(&holding.into_blocks()));
+        }
+        count
     }
 
     /// Frees what a zone held that is not in the zone table any more, once nobody reads it.
