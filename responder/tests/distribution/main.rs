@@ -9,6 +9,7 @@ mod harness;
 mod servers;
 
 mod ask;
+mod catalog;
 mod give;
 mod notify;
 mod refuse;

@@ -1,0 +1,134 @@
+//! Catalog zones (RFC 9432): produced by one node, followed by another.
+
+use std::fmt::Write as _;
+
+use crate::{
+    ask::dig,
+    harness::{Daemon, Node, free_port, small_zone},
+};
+
+const ALL: &str = "transfer-to = [{ address = \"127.0.0.0/8\" }]\n";
+
+/// A node that serves these zones and lists them in `catalog.test.`, each with its group if it has one.
+fn list(node: &Node, zones: &[(&str, Option<&str>)], follower: u16) {
+    let mut text = format!(
+        "[[zone]]\nname = \"catalog.test.\"\nproduce-catalog = true\n{ALL}notify-to = [{{ address = \
+         \"127.0.0.1\", port = {follower} }}]\n"
+    );
+    for (zone, group) in zones {
+        write!(
+            text,
+            "[[zone]]\nname = \"{zone}\"\nfile = \"zone\"\ncatalog = \"catalog.test.\"\n{ALL}"
+        )
+        .unwrap();
+        if let Some(group) = group {
+            writeln!(text, "group = \"{group}\"").unwrap();
+        }
+    }
+    node.configure(&text);
+    node.write("zone", &small_zone(3));
+}
+
+/// A configuration that follows `catalog.test.` on a port.
+fn following(port: u16) -> String {
+    let primary = format!("primaries = [{{ address = \"127.0.0.1\", port = {port} }}]\n");
+    format!(
+        "[limits]\ntransfers-per-primary = 8\n[transfer]\nretry-min = \"1s\"\nretry-max = \"1s\"\n\
+         [[template]]\nname = \"plain\"\n{primary}[[template]]\nname = \"given\"\n{primary}{ALL}\
+         [[zone]]\nname = \"catalog.test.\"\n{primary}members = \"plain\"\ngroups = [{{ name = \
+         \"further\", template = \"given\" }}]\n"
+    )
+}
+
+fn served(daemon: &Daemon<'_>) -> Vec<String> {
+    let status = daemon.status();
+    let zones = status["zones"].as_array().unwrap().iter();
+    zones
+        .filter(|zone| zone["state"] == "serving" && zone["name"] != "catalog.test.")
+        .map(|zone| zone["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn rfc9432_members_come_and_go_and_survive_a_restart() {
+    let port = free_port();
+    let mut follower = Node::new("");
+    follower.port = port;
+    let producer = Node::new("");
+    list(&producer, &[("a.test.", None), ("b.test.", Some("further"))], port);
+    let above = producer.serve();
+    follower.configure(&following(producer.port));
+    {
+        let daemon = follower.serve();
+        daemon.until("both", || served(&daemon) == ["a.test.", "b.test."]);
+        // The group has chosen the template that gives the zone to others.
+        let size = |zone: &str| {
+            let said = dig(port, &[zone, "AXFR"], None);
+            said.lines().filter(|line| line.contains("XFR size: 5 records")).count()
+        };
+        assert_eq!((size("a.test."), size("b.test.")), (0, 1));
+        list(&producer, &[("b.test.", Some("further")), ("c.test.", None)], port);
+        above.signal(libc::SIGHUP);
+        daemon.until("the change", || served(&daemon) == ["b.test.", "c.test."]);
+        let gone = dig(port, &["www.a.test.", "A", "+norec"], None);
+        assert!(gone.contains("status: REFUSED"), "{gone}");
+    }
+    // The members are on disk, as the catalog is.
+    drop(above);
+    let daemon = follower.serve();
+    assert_eq!(served(&daemon), ["b.test.", "c.test."]);
+    let answer = dig(port, &["www.c.test.", "A", "+norec", "+short"], None);
+    assert_eq!(answer, "192.0.2.80\n", "{}", daemon.log());
+}
+
+/// A catalog by hand.
+fn by_hand(serial: u32, records: &str) -> String {
+    format!(
+        "$ORIGIN catalog.test.\n$TTL 0\n@ SOA invalid. invalid. {serial} 60 60 86400 0\n@ NS \
+         invalid.\n{records}"
+    )
+}
+
+#[test]
+fn rfc9432_a_broken_catalog_changes_nothing_and_a_new_label_begins_anew() {
+    let producer = Node::new("");
+    producer.configure(&format!("[[zone]]\nname = \"a.test.\"\nfile = \"zone\"\n{ALL}"));
+    producer.write("zone", &small_zone(3));
+    let _above = producer.serve();
+    let follower = Node::new("");
+    let config = following(producer.port);
+    let (before, _) = config.split_once("[[zone]]").unwrap();
+    follower.configure(&format!(
+        "{before}[[zone]]\nname = \"catalog.test.\"\nfile = \"catalog\"\nmembers = \"plain\"\n"
+    ));
+    let version = "version TXT \"2\"\n";
+    follower.write("catalog", &by_hand(1, &format!("{version}u1.zones PTR A.test.\n")));
+    let daemon = follower.serve();
+    daemon.until("the member", || served(&daemon) == ["a.test."]);
+    let broken = [
+        ("u2.zones PTR b.test.\n".to_owned(), "no version"),
+        ("version TXT \"3\"\n".to_owned(), "its version is \"3\""),
+        (format!("{version}u1.zones PTR a.test.\nu1.zones PTR b.test.\n"), "2 PTR records"),
+        (format!("{version}u1.zones PTR a.test.\nu2.zones PTR A.test.\n"), "lists a.test. twice"),
+    ];
+    let reload = |serial: u32, records: &str| {
+        follower.write("catalog", &by_hand(serial, records));
+        let ran = follower.run(&["zone", "reload", "catalog.test.", "--config", "r.toml"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    };
+    for (serial, (records, fault)) in (2..).zip(&broken) {
+        reload(serial, records);
+        daemon.until(fault, || daemon.log().contains(fault));
+        assert_eq!(served(&daemon), ["a.test."], "{}", daemon.log());
+    }
+    let transfers = || daemon.status()["transfers"]["axfr"].as_u64().unwrap();
+    assert_eq!(transfers(), 1);
+    // Properties and labels that we do not know are no fault.
+    reload(
+        9,
+        &format!("{version}new.zones PTR a.test.\nx.new.zones TXT \"?\"\nother.ext TXT \"?\"\n"),
+    );
+    daemon.until("the zone anew", || transfers() == 2 && served(&daemon) == ["a.test."]);
+    reload(10, version);
+    daemon.until("the end", || served(&daemon).is_empty());
+}
