@@ -90,15 +90,7 @@ fn read_node(table: Table<'_>, directory: &Path) -> Node {
 
 fn read_listen(table: Table<'_>) -> Listen {
     let reader = table.reader();
-    let parsed = table.list("addresses", parse_service_address);
-    let mut addresses = Vec::with_capacity(parsed.len());
-    for (address, span) in parsed {
-        if addresses.contains(&address) {
-            reader.fault(&span, format!("addresses in [listen] names {address} twice: remove one"));
-        } else {
-            addresses.push(address);
-        }
-    }
+    let addresses = table.distinct("addresses", parse_service_address);
     if !table.has("addresses") || table.is_empty_list("addresses") {
         reader.fault(
             &table.span_of("addresses"),
@@ -121,15 +113,7 @@ fn read_xdp(table: Table<'_>) -> Xdp {
         _ => Err("the modes are \"native\", \"tc\", \"off\" and \"auto\"".to_owned()),
     });
     let mode = mode.map_or(Mode::Auto, |(mode, _)| mode);
-    let mut interfaces = Vec::new();
-    for (interface, span) in table.list("interfaces", parse_interface) {
-        if interfaces.contains(&interface) {
-            let message = format!("interfaces in [xdp] names {interface} twice: remove one");
-            reader.fault(&span, message);
-        } else {
-            interfaces.push(interface);
-        }
-    }
+    let interfaces = table.distinct("interfaces", parse_interface);
     if !table.has("interfaces") || table.is_empty_list("interfaces") {
         let span = table.span_of("interfaces");
         let remedy = "name the interfaces on which queries arrive, such as \

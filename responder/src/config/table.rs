@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
     ops::{Range, RangeInclusive},
     time::Duration,
 };
@@ -168,6 +169,50 @@ impl<'a> Table<'a> {
             }
         }
         list
+    }
+
+    /// The name of a list's member, told apart from those before it, whose lines are in `lines`; faults of
+    /// the rest of the member are titled with it.
+    pub(super) fn unique_name(
+        &mut self,
+        kind: &str,
+        lines: &mut BTreeMap<String, usize>,
+        parse: impl FnOnce(&str) -> Result<String, String>,
+    ) -> Option<String> {
+        if !self.has("name") {
+            let message = format!("[[{kind}]] has no name: give it one");
+            self.known("name");
+            self.reader.fault(&self.span, message);
+            return None;
+        }
+        let (name, span) = self.parsed("name", parse)?;
+        let line = self.reader.position(&span).line;
+        if let Some(first) = lines.insert(name.clone(), line) {
+            let message =
+                format!("{kind} \"{name}\" stands twice, first in line {first}: remove one");
+            self.reader.fault(&span, message);
+            return None;
+        }
+        self.title = format!("{kind} \"{name}\"");
+        Some(name)
+    }
+
+    /// As [`Table::list`]; what stands twice is a fault.
+    pub(super) fn distinct<T: PartialEq + std::fmt::Display>(
+        &self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut distinct = Vec::new();
+        for (value, span) in self.list(key, parse) {
+            if distinct.contains(&value) {
+                let message = format!("{key} in {} names {value} twice: remove one", self.title);
+                self.reader.fault(&span, message);
+            } else {
+                distinct.push(value);
+            }
+        }
+        distinct
     }
 
     pub(super) fn integer(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {

@@ -51,19 +51,8 @@ pub(super) fn read_profiles(tables: Vec<Table<'_>>, directory: &Path) -> (Vec<Tl
     let mut names = Names::new();
     let mut profiles = Vec::new();
     for mut table in tables {
-        let name = table.string("name").map(|(name, span)| (name.to_owned(), span));
-        let Some((name, span)) = name else {
-            if !table.has("name") {
-                table.reader().fault(&table.span, "[[tls]] has no name: give it one");
-            }
-            continue;
-        };
-        let line = table.reader().position(&span).line;
-        if let Some(first) = lines.insert(name.clone(), line) {
-            let message = format!("tls \"{name}\" stands twice, first in line {first}: remove one");
-            table.reader().fault(&span, message);
-        }
-        table.title = format!("tls \"{name}\"");
+        let any = |text: &str| Ok(text.to_owned());
+        let Some(name) = table.unique_name("tls", &mut lines, any) else { continue };
         names.insert(name.clone());
         profiles.extend(read_profile(table, name, directory));
     }

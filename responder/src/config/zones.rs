@@ -13,7 +13,7 @@ use super::{
     Downstream, Key, Peers, Primary, Zone, ZoneSource, catalogs,
     name::canonical_name,
     read::{parse_address, resolve},
-    table::{At, Table},
+    table::Table,
     tls,
 };
 use crate::zone::{
@@ -36,7 +36,7 @@ pub(super) fn read_keys(tables: Vec<Table<'_>>, directory: &Path) -> Keys {
     let mut keys = Keys::new();
     let mut lines = BTreeMap::new();
     for mut table in tables {
-        let name = unique_name(&mut table, "key", &mut lines);
+        let name = table.unique_name("key", &mut lines, canonical_name);
         let algorithm = table.parsed("algorithm", |text| {
             let algorithm = text.trim_end_matches('.').to_ascii_lowercase();
             match ALGORITHMS.contains(&algorithm.as_str()) {
@@ -99,7 +99,7 @@ fn read_zone(
     directory: &Path,
 ) -> Option<Zone> {
     let Known { keys, profiles, templates } = *known;
-    let name = unique_name(&mut table, kind, lines);
+    let name = table.unique_name(kind, lines, canonical_name);
     let file = table.parsed("file", |path| resolve(directory, path));
     if kind == "template" && table.has("file") {
         let message = format!("file in {}: members of a catalog come from primaries", table.title);
@@ -283,30 +283,6 @@ fn known_key(table: &Table<'_>, entry: &'static str, keys: &Keys) -> Option<Stri
         })
     })?;
     Some(key)
-}
-
-/// The name of a list's member, told apart from those before it; faults of the rest of the member
-/// are titled with it.
-fn unique_name(
-    table: &mut Table<'_>,
-    kind: &str,
-    lines: &mut BTreeMap<String, usize>,
-) -> Option<String> {
-    if !table.has("name") {
-        let message = format!("[[{kind}]] has no name: give it one");
-        table.known("name");
-        table.reader().fault(&table.span, message);
-        return None;
-    }
-    let (name, span): At<String> = table.parsed("name", canonical_name)?;
-    let line = table.reader().position(&span).line;
-    if let Some(first) = lines.insert(name.clone(), line) {
-        let message = format!("{kind} \"{name}\" stands twice, first in line {first}: remove one");
-        table.reader().fault(&span, message);
-        return None;
-    }
-    table.title = format!("{kind} \"{name}\"");
-    Some(name)
 }
 
 /// A prefix, or an address that stands for itself alone.

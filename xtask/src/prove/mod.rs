@@ -2,6 +2,7 @@
 //! if its claim does not hold.
 
 mod atomic;
+mod catalog;
 mod crash_commit;
 mod ferret;
 mod fuzz;
@@ -134,6 +135,10 @@ const CHECKS: &[Check] = &[
         claim: "300 writers and 300 daemons killed at random moments of a commit: the programs show one \
                 version whole, and a daemon that starts again the last one",
         run: crash_commit::run,
+        name: "catalog",
+        claim: "1,000 zones of a catalog are served within 30 s of being named, and gone within 5 s of \
+                being dropped",
+        run: catalog::run,
     },
     Check {
         name: "load-10k",
