@@ -95,7 +95,7 @@ pub fn read(contents: &impl Lookup, apex: &[u8]) -> Result<BTreeMap<String, Memb
 
 fn check_version(owner: &OwnerRef<'_>) -> Result<bool, String> {
     let Some(set) = owner.rrset(rtype::TXT) else { return Ok(false) };
-    match set.rdata.clone().map(text).collect::<Vec<_>>().as_slice() {
+    match set.rdata.map(text).collect::<Vec<_>>().as_slice() {
         [version] if version == VERSION => Ok(true),
         [version] => Err(format!("its version is \"{}\", not \"2\"", version.escape_ascii())),
         _ => Err("it has several version records".to_owned()),

@@ -6,7 +6,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Listed, Members, Zone, name::canonical_name, table::Table};
+use super::{Zone, name::canonical_name, table::Table};
+
+/// What the members of a catalog are like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// The template of those without a group that is known.
+    pub template: String,
+    /// Groups (RFC 9432, section 4.3.2) and their templates.
+    pub groups: Vec<(String, String)>,
+}
+
+/// How a produced catalog lists a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The catalog's apex, canonical.
+    pub catalog: String,
+    /// The group property, if any.
+    pub group: Option<String>,
+}
 
 /// The names of all `[[template]]`.
 pub(super) type Templates = BTreeSet<String>;

@@ -21,8 +21,10 @@ use std::{
 
 use ipnet::IpNet;
 
+pub use catalogs::{Listed, Members};
 pub use diagnostic::{Diagnostic, Faults, Position};
 pub use name::canonical_name;
+pub use tls::{Identity, TlsListen, TlsProfile, Trust};
 
 use crate::{
     control::CONTROL_SOCKET,
@@ -145,50 +147,6 @@ pub struct Transfer {
     pub tls: Option<TlsListen>,
 }
 
-/// The `tls-...` keys of `[transfer]`: a listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsListen {
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
-    /// Its port, 853 by default.
-    pub port: u16,
-    /// Who we are.
-    pub identity: Identity,
-    /// The file of the authorities whose clients are let in; without one, any client is.
-    pub client_ca: Option<PathBuf>,
-}
-
-/// A certificate and its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The file of the certificate and those that lead to its authority, in PEM.
-    pub certificate: PathBuf,
-    /// The file of its private key, in PEM.
-    pub key: PathBuf,
-}
-
-/// `[[tls]]`: how servers are recognised over TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsProfile {
-    /// What zones call it.
-    pub name: String,
-    /// The name that the server's certificate must have; its address by default.
-    pub server_name: Option<String>,
-    /// Whom to trust.
-    pub trust: Trust,
-    /// Who we are, for servers that want to know.
-    pub identity: Option<Identity>,
-}
-
-/// What makes a server's certificate good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trust {
-    /// An authority of this file signed it, and it has the right name.
-    Authorities(PathBuf),
-    /// Its public key has one of these SHA-256 digests (RFC 7858, section 4.2).
-    Pins(Vec<[u8; 32]>),
-}
-
 /// `[[key]]`: a TSIG key (RFC 8945).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -256,24 +214,6 @@ pub struct Peers {
     pub key: Option<String>,
     /// Whether they must come over TLS.
     pub tls: bool,
-}
-
-/// What the members of a catalog are like.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Members {
-    /// The template of those without a group that is known.
-    pub template: String,
-    /// Groups (RFC 9432, section 4.3.2) and their templates.
-    pub groups: Vec<(String, String)>,
-}
-
-/// How a produced catalog lists a zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// The catalog's apex, canonical.
-    pub catalog: String,
-    /// The group property, if any.
-    pub group: Option<String>,
 }
 
 /// A server that is told of new versions.

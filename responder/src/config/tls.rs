@@ -2,16 +2,60 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
 use domain::utils::base64;
 
 use super::{
-    Identity, TlsListen, TlsProfile, Trust,
     read::{parse_address, resolve},
     table::Table,
 };
+
+/// The `tls-...` keys of `[transfer]`: a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsListen {
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its port, 853 by default.
+    pub port: u16,
+    /// Who we are.
+    pub identity: Identity,
+    /// The file of the authorities whose clients are let in; without one, any client is.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The file of the certificate and those that lead to its authority, in PEM.
+    pub certificate: PathBuf,
+    /// The file of its private key, in PEM.
+    pub key: PathBuf,
+}
+
+/// `[[tls]]`: how servers are recognised over TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsProfile {
+    /// What zones call it.
+    pub name: String,
+    /// The name that the server's certificate must have; its address by default.
+    pub server_name: Option<String>,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Who we are, for servers that want to know.
+    pub identity: Option<Identity>,
+}
+
+/// What makes a server's certificate good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// An authority of this file signed it, and it has the right name.
+    Authorities(PathBuf),
+    /// Its public key has one of these SHA-256 digests (RFC 7858, section 4.2).
+    Pins(Vec<[u8; 32]>),
+}
 
 /// The port of DNS over TLS (RFC 7858, section 3.1).
 pub(super) const PORT: u16 = 853;

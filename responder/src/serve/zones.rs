@@ -24,7 +24,7 @@ use crate::{
     config::{Zone, ZoneSource, canonical_name},
     control::{LastCommit, Reloaded, ZoneState, ZoneStatus},
     store::Store,
-    transfer::{Announcer, Library, Volume},
+    transfer::Announcer,
     zone::{
         self, Kept, Loaded, Progress, Purpose, Shelf,
         archive::{Archive, JournalLimits},
@@ -292,18 +292,6 @@ impl Unwritten {
         // One that cannot be written now is written before it changes.
         let writing = thread::Builder::new().name("archive".into());
         drop(writing.spawn(move || zones.settle(&name)));
-    }
-}
-
-impl Library for Zones {
-    fn volume(&self, zone: &str) -> Option<Volume> {
-        let shelf = lock(&self.entries).get(zone)?.shelf.clone();
-        let served = self.store.serial(&zone::name::from_text_lower(zone).ok()?);
-        Some(Volume {
-            serial: served.map(|(serial, _)| serial),
-            expired: served.is_some_and(|(_, expired)| expired),
-            archive: shelf.archive(),
-        })
     }
 }
 

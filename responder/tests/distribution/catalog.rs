@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::{
     ask::dig,
     harness::{Daemon, Node, free_port, small_zone},
+    servers::{Kind, Server},
 };
 
 const ALL: &str = "transfer-to = [{ address = \"127.0.0.0/8\" }]\n";
@@ -131,4 +132,74 @@ fn rfc9432_a_broken_catalog_changes_nothing_and_a_new_label_begins_anew() {
     daemon.until("the zone anew", || transfers() == 2 && served(&daemon) == ["a.test."]);
     reload(10, version);
     daemon.until("the end", || served(&daemon).is_empty());
+}
+
+/// A server that follows our catalog serves what it lists, and what it lists later.
+fn follows_ours(kind: Kind, config: impl Fn(&str, u16, u16) -> String) {
+    let producer = Node::new("");
+    let port = free_port();
+    list(&producer, &[("a.test.", None)], port);
+    let above = producer.serve();
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder.path().display().to_string(), port, producer.port);
+    let mut server = Server::start(kind, port, folder, &config);
+    server.until_up("a.test.");
+    list(&producer, &[("b.test.", Some("further"))], port);
+    above.signal(libc::SIGHUP);
+    server.until_up("b.test.");
+    above.until("the end of the other", || {
+        dig(port, &["a.test.", "SOA", "+norec"], None).contains("status: REFUSED")
+    });
+}
+
+#[test]
+fn rfc9432_knot_follows_our_catalog() {
+    follows_ours(Kind::Knot, |folder, port, primary| {
+        format!(
+            "server:\n  listen: 127.0.0.1@{port}\n  rundir: {folder}\nlog:\n  - target: stderr\n    any: \
+             info\ndatabase:\n  storage: {folder}\nremote:\n  - id: r\n    address: \
+             127.0.0.1@{primary}\nacl:\n  - id: n\n    address: 127.0.0.0/8\n    action: \
+             notify\ntemplate:\n  - id: member\n    storage: {folder}\n    master: r\n    acl: \
+             n\nzone:\n  - domain: catalog.test.\n    storage: {folder}\n    master: r\n    acl: n\n    \
+             catalog-role: interpret\n    catalog-template: member\n"
+        )
+    });
+}
+
+#[test]
+fn rfc9432_bind_follows_our_catalog() {
+    follows_ours(Kind::Bind, |folder, port, primary| {
+        format!(
+            "options {{ directory \"{folder}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ \
+             none; }}; pid-file \"{folder}/pid\"; session-keyfile \"{folder}/session\"; recursion no; \
+             notify no; dnssec-validation no; catalog-zones {{ zone \"catalog.test\" default-primaries \
+             {{ 127.0.0.1 port {primary}; }} min-update-interval 1; }}; }};\ncontrols {{ }};\nzone \
+             \"catalog.test\" {{ type secondary; file \"catalog\"; primaries {{ 127.0.0.1 port {primary}; \
+             }}; }};\n"
+        )
+    });
+}
+
+#[test]
+fn rfc9432_we_follow_knots_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, port) = (folder.path().display().to_string(), free_port());
+    for zone in ["a.test", "b.test"] {
+        std::fs::write(folder.path().join(format!("{zone}.zone")), small_zone(3)).unwrap();
+    }
+    let config = format!(
+        "server:\n  listen: 127.0.0.1@{port}\n  rundir: {here}\nlog:\n  - target: stderr\n    any: \
+         info\ndatabase:\n  storage: {here}/db\nacl:\n  - id: t\n    address: 127.0.0.0/8\n    action: \
+         transfer\ntemplate:\n  - id: default\n    storage: {here}\n    acl: t\nzone:\n  - domain: \
+         catalog.test.\n    catalog-role: generate\n  - domain: a.test.\n    catalog-role: member\n    \
+         catalog-zone: catalog.test.\n  - domain: b.test.\n    catalog-role: member\n    catalog-zone: \
+         catalog.test.\n    catalog-group: further\n"
+    );
+    let mut server = Server::start(Kind::Knot, port, folder, &config);
+    server.until_up("catalog.test.");
+    let node = Node::new(&following(port));
+    let daemon = node.serve();
+    daemon.until("both", || served(&daemon) == ["a.test.", "b.test."]);
+    let given = dig(node.port, &["b.test.", "AXFR"], None);
+    assert!(given.contains("XFR size: 5 records"), "{given}");
 }

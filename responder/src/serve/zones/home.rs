@@ -12,7 +12,7 @@ use super::{Entry, Zones, lock};
 use crate::{
     config::ZoneSource,
     control::ZoneState,
-    transfer::{Home, Standing},
+    transfer::{Home, Library, Standing, Volume},
     zone::{self, Arrivals, Committed, Kept, Life, Loaded, Refusal, difference::Difference},
 };
 
@@ -142,6 +142,18 @@ impl Home for Zones {
     fn set_expired(&self, zone: &str, expired: bool) -> Result<(), String> {
         let _alone = lock(&self.loading);
         self.mark(zone, expired)
+    }
+}
+
+impl Library for Zones {
+    fn volume(&self, zone: &str) -> Option<Volume> {
+        let shelf = lock(&self.entries).get(zone)?.shelf.clone();
+        let served = self.store.serial(&zone::name::from_text_lower(zone).ok()?);
+        Some(Volume {
+            serial: served.map(|(serial, _)| serial),
+            expired: served.is_some_and(|(_, expired)| expired),
+            archive: shelf.archive(),
+        })
     }
 }
 
