@@ -135,6 +135,8 @@ const CHECKS: &[Check] = &[
         claim: "300 writers and 300 daemons killed at random moments of a commit: the programs show one \
                 version whole, and a daemon that starts again the last one",
         run: crash_commit::run,
+    },
+    Check {
         name: "catalog",
         claim: "1,000 zones of a catalog are served within 30 s of being named, and gone within 5 s of \
                 being dropped",
