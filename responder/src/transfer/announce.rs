@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -51,6 +51,8 @@ pub struct Announcer {
     sources: Vec<IpAddr>,
     zones: Mutex<BTreeMap<String, Announced>>,
     tries: Arc<Semaphore>,
+    /// Where tasks run: commits happen on threads of any kind.
+    runtime: OnceLock<Handle>,
     pub(super) counts: Arc<Counts>,
 }
 
@@ -79,12 +81,15 @@ impl Announcer {
             sources: sources.to_vec(),
             zones: Mutex::default(),
             tries: Arc::new(Semaphore::new(TRIES)),
+            runtime: OnceLock::new(),
             counts: Arc::default(),
         }
     }
 
-    /// Follows a configuration: whoever is new is told at once what is served.
+    /// Follows a configuration: whoever is new is told at once what is served. To be called within the
+    /// runtime.
     pub fn configure(self: &Arc<Self>, zones: &[Zone], keys: &Keyring) {
+        let _ = self.runtime.get_or_init(Handle::current);
         let mut new = Vec::new();
         {
             let mut announced = lock(&self.zones);
@@ -116,10 +121,9 @@ impl Announcer {
         new.iter().for_each(|zone| self.committed(zone));
     }
 
-    /// A zone may have a new version: tells it, if it is new. Returns at once; to be called within the
-    /// runtime.
+    /// A zone may have a new version: tells it, if it is new. Returns at once.
     pub fn committed(self: &Arc<Self>, zone: &str) {
-        let Ok(runtime) = Handle::try_current() else { return };
+        let Some(runtime) = self.runtime.get() else { return };
         let Some((serial, message)) = self.news(zone) else { return };
         let mut zones = lock(&self.zones);
         let Some(announced) = zones.get_mut(zone) else { return };
