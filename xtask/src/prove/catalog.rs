@@ -65,7 +65,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     let served = change(true, Answer::Served).with_context(|| node.log_tail())?;
     println!("{ZONES} zones served after {:.2} s", served.as_secs_f64());
     let status = node.status()?;
-    let answered = |hook| servers::counters(&status, hook)["positive"].as_u64().unwrap_or(0);
+    let positive = |hook| servers::counters(&status, hook)["replies"]["positive"].clone();
+    let answered = |hook| positive(hook).as_u64().unwrap_or(0);
     let by_kernel = answered("xdp") + answered("tc");
     let gone = change(false, Answer::Refused).with_context(|| node.log_tail())?;
     println!("gone after {:.2} s", gone.as_secs_f64());
