@@ -95,6 +95,9 @@ fn compile(
         .arg(target_dir)
         .env("RUSTC", &toolchain.rustc)
         .env("CARGO_ENCODED_RUSTFLAGS", flags(linker).join("\x1f"));
+    if env::var_os("CARGO_FEATURE_OTHER_LAYOUT").is_some() {
+        cargo.args(["--features", "other-layout"]);
+    }
     if toolchain.bootstrap {
         cargo.env("RUSTC_BOOTSTRAP", "1");
     }

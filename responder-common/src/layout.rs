@@ -10,8 +10,8 @@ use core::mem::{align_of, offset_of, size_of};
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Changes whenever a layout in this file changes its meaning; maps of another version are not adopted.
-pub const LAYOUT_VERSION: u32 = 6;
+/// Changes whenever a layout in this file changes its meaning.
+pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 7 };
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -52,6 +52,12 @@ pub struct Root {
     pub seed: u64,
     /// Odd.
     pub multiplier: u64,
+    /// When the kernel programs stop answering, in nanoseconds of the kernel's coarse monotonic clock.
+    /// Written while queries are answered.
+    pub lease: u64,
+    /// Nothing: everything behind it stands elsewhere.
+    #[cfg(feature = "other-layout")]
+    pub shift: [u64; 8],
     /// Bit `d` is set while a zone with an apex of `d` labels may be loaded.
     pub depths: [u64; 2],
     /// No loaded zone has a name of more labels; deeper suffixes need no hash.

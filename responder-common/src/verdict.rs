@@ -157,6 +157,8 @@ verdicts! {
     Tsig = Pass "pass-tsig",
     /// The frame cannot hold the reply: the next hook can.
     NoRoom = Pass "pass-no-room",
+    /// No daemon has renewed the lease in time: nobody knows how old the zones are.
+    Lease = Pass "pass-lease",
     /// The engine met what cannot be: a fault of the program or of the store.
     Fault = Pass "pass-fault",
 }

@@ -1,10 +1,10 @@
 //! The engine's platform in the kernel: the store's maps, scratch memory, counters, `bpf_loop`.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
     btf_maps::{Array, ArrayOfMaps, PerCpuArray},
-    helpers::bpf_loop,
+    helpers::{bpf_ktime_get_coarse_ns, bpf_loop},
     macros::btf_map,
 };
 use responder_common::{
@@ -119,6 +119,16 @@ impl Kernel {
     #[inline(always)]
     pub fn new() -> Option<Self> {
         Some(Self { root: ROOT.get(0)? })
+    }
+
+    /// Ends the work on a packet if the daemon's lease has run out.
+    #[inline(always)]
+    pub fn check_lease(&self) -> Result<(), Verdict> {
+        // SAFETY: an aligned word of the map; volatile, because the daemon writes it meanwhile. The helper
+        // has no arguments.
+        let (until, now) =
+            unsafe { (ptr::read_volatile(&raw const self.root.lease), bpf_ktime_get_coarse_ns()) };
+        if now < until { Ok(()) } else { Err(Verdict::Lease) }
     }
 }
 

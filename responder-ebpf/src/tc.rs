@@ -27,6 +27,7 @@ pub fn answer(ctx: &TcContext) -> Verdict {
 #[inline(always)]
 fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
     let kernel = Kernel::new().ok_or(Verdict::Fault)?;
+    kernel.check_lease()?;
     let s = scratch().ok_or(Verdict::Fault)?;
     if ctx.data_end() - ctx.data() < HEADERS_MAX as usize {
         // SAFETY: a helper on the program's own context; it fails where the skb is shorter, which is fine.

@@ -23,6 +23,7 @@ pub fn answer(ctx: &XdpContext) -> Verdict {
 #[inline(always)]
 fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
     let kernel = Kernel::new().ok_or(Verdict::Fault)?;
+    kernel.check_lease()?;
     let s = scratch().ok_or(Verdict::Fault)?;
     packet::recognise(ctx, &kernel, s)?;
     // A query with EDNS may well have a long reply. Where frames hardly ever have the room (an skb has

@@ -22,6 +22,9 @@ use crate::net;
 /// Everything temporary is called `responder-<pid>-<number>`, plus a role where there are several.
 pub const PREFIX: &str = "responder-";
 
+/// The folder in a scratch folder on which [`Scratch::mount_bpffs`] mounts one.
+const BPFFS: &str = "bpf";
+
 /// Something to remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
@@ -35,7 +38,10 @@ impl Item {
     fn remove(&self) {
         match self {
             Self::Namespace(name) => net::destroy(name),
-            Self::Folder(path) => _ = fs::remove_dir_all(path),
+            Self::Folder(path) => {
+                unmount(&path.join(BPFFS));
+                _ = fs::remove_dir_all(path);
+            }
         }
     }
 }
@@ -65,6 +71,26 @@ impl Scratch {
     pub fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Mounts a bpffs in the folder. What is pinned there outlives its process, and goes with the folder.
+    ///
+    /// # Errors
+    /// When not root.
+    pub fn mount_bpffs(&self) -> anyhow::Result<PathBuf> {
+        let path = self.0.join(BPFFS);
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        let mut mount = process::Command::new("mount");
+        crate::process::output(mount.args(["-t", "bpf", "bpf"]).arg(&path))?;
+        Ok(path)
+    }
+}
+
+/// Unmounts, if there is a mount.
+fn unmount(path: &Path) {
+    use std::os::unix::ffi::OsStrExt as _;
+    let Ok(path) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return };
+    // SAFETY: the string ends with a zero and outlives the call.
+    unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) };
 }
 
 impl Drop for Scratch {

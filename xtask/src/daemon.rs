@@ -24,10 +24,19 @@ use crate::{
 /// # Errors
 /// When it does not build.
 pub fn build() -> anyhow::Result<PathBuf> {
-    println!("building responder (release)");
+    build_with(&[])
+}
+
+/// As [`build`], with more arguments to cargo.
+///
+/// # Errors
+/// When it does not build.
+pub fn build_with(arguments: &[&str]) -> anyhow::Result<PathBuf> {
+    println!("building responder (release) {}", arguments.join(" "));
     let mut cargo = Command::new(setup::cargo());
     cargo.args(["build", "--release", "--package", "responder", "--bin", "responder"]);
     cargo.args(["--message-format", "json-render-diagnostics"]).stderr(Stdio::inherit());
+    cargo.args(arguments);
     let child = process::tie(&mut cargo).stdout(Stdio::piped()).spawn().context("cargo build")?;
     let output = child.wait_with_output()?;
     if !output.status.success() {
@@ -71,6 +80,21 @@ impl Daemon {
         folder: &Path,
         patience: Duration,
     ) -> anyhow::Result<Self> {
+        Self::start_with(namespace, program, config, &[], folder, patience)
+    }
+
+    /// As [`Daemon::start`], with more arguments.
+    ///
+    /// # Errors
+    /// As [`Daemon::start`].
+    pub fn start_with(
+        namespace: &Namespace,
+        program: &Path,
+        config: &Path,
+        arguments: &[&str],
+        folder: &Path,
+        patience: Duration,
+    ) -> anyhow::Result<Self> {
         let socket = folder.join("notify");
         _ = std::fs::remove_file(&socket);
         let notify = UnixDatagram::bind(&socket).with_context(|| socket.display().to_string())?;
@@ -78,7 +102,11 @@ impl Daemon {
         let log = folder.join("serve.log");
         let output = File::create(&log).with_context(|| log.display().to_string())?;
         let mut command = namespace.command(program);
-        command.args(["serve", "--config"]).arg(config).env("NOTIFY_SOCKET", &socket);
+        command
+            .args(["serve", "--config"])
+            .arg(config)
+            .args(arguments)
+            .env("NOTIFY_SOCKET", &socket);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let running = Running::start(&mut command)?;
         let mut daemon =

@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 mod check;
+mod detach;
 mod dig;
 mod query;
 mod serve;
@@ -51,6 +52,11 @@ enum Command {
     Query(query::Arguments),
     /// Show how the running daemon does: zones, data plane, counters and rates.
     Status(status::Arguments),
+    /// Detach what a daemon left in the kernel.
+    ///
+    /// After `serve --on-stop keep`, or a crash of a daemon that was started with --on-stop. Refused
+    /// while the daemon runs.
+    Detach(detach::Arguments),
     /// Commands for the zones of the running daemon.
     Zone(zone::Arguments),
 }
@@ -90,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Query(arguments) => query::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
+        Command::Detach(arguments) => detach::run(&arguments),
         Command::Zone(arguments) => zone::run(arguments),
     };
     match result {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use crate::{config::Config, telemetry};
+use crate::{config::Config, serve::OnStop, telemetry};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -15,6 +15,14 @@ pub(super) struct Arguments {
     /// Attach to this interface, not to those of the configuration; may be repeated.
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
+    /// Let the kernel go on answering when the daemon dies, and say what it does when the daemon is
+    /// stopped [default: nothing outlives the process].
+    ///
+    /// Programs and counters are pinned (xdp.pins). Without a daemon they answer from the zones as they
+    /// last were until the lease (xdp.lease) runs out; the next daemon takes over without losing a
+    /// query; `responder detach` ends them.
+    #[arg(long, value_name = "WHAT")]
+    on_stop: Option<OnStop>,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
@@ -26,5 +34,5 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    crate::serve::run(arguments.config, config)
+    crate::serve::run(arguments.config, config, arguments.on_stop)
 }

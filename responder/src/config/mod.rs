@@ -28,10 +28,14 @@ pub use tls::{Identity, TlsListen, TlsProfile, Trust};
 
 use crate::{
     control::CONTROL_SOCKET,
-    dataplane::{Mode, ReceiveScaling},
+    dataplane::{Mode, ReceiveScaling, pins::default_folder},
     store::StoreOptions,
     zone::{archive::JournalLimits, guard::Guards},
 };
+
+/// For how long the kernel answers without a daemon, by default: hours, since what stops one daemon may
+/// stop those of every node.
+pub const LEASE: Duration = Duration::from_secs(6 * 3600);
 
 /// A node's whole configuration, valid in itself: what it refers to (files, interfaces) may still
 /// be missing.
@@ -88,6 +92,10 @@ pub struct Xdp {
     pub interfaces: Vec<String>,
     /// Whether the work of their receive queues is spread over the processors.
     pub receive_scaling: ReceiveScaling,
+    /// The folder on bpffs for what outlives the daemon; by default one for the node's identity.
+    pub pins: Option<PathBuf>,
+    /// For how long the kernel answers without a daemon.
+    pub lease: Duration,
 }
 
 /// `[telemetry]`.
@@ -280,6 +288,11 @@ impl Config {
         StoreOptions { udp_size: self.limits.udp_size, id: self.node.id.clone() }
     }
 
+    /// The folder of what is pinned.
+    pub fn pins(&self) -> PathBuf {
+        self.xdp.pins.clone().unwrap_or_else(|| default_folder(&self.node.id))
+    }
+
     /// Where the daemon of this configuration listens for commands.
     pub fn control_socket(&self) -> PathBuf {
         self.node.state.join(CONTROL_SOCKET)
@@ -295,6 +308,8 @@ impl Default for Config {
                 mode: Mode::Auto,
                 interfaces: Vec::new(),
                 receive_scaling: ReceiveScaling::Auto,
+                pins: None,
+                lease: LEASE,
             },
             telemetry: Telemetry::default(),
             limits: Limits::default(),

@@ -10,7 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Config, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp, ZoneSource, catalogs,
+    Config, LEASE, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp, ZoneSource, catalogs,
     diagnostic::Source,
     table::{Reader, Table},
     tls, zones,
@@ -44,7 +44,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Reading {
 fn read_document(document: Table<'_>, directory: &Path) -> Config {
     let node = read_node(document.section("node"), directory);
     let listen = read_listen(document.section("listen"));
-    let xdp = read_xdp(document.section("xdp"));
+    let xdp = read_xdp(document.section("xdp"), directory);
     let telemetry = read_telemetry(document.section("telemetry"));
     let limits = read_limits(document.section("limits"));
     let transfer = read_transfer(document.section("transfer"), directory);
@@ -103,7 +103,7 @@ fn read_listen(table: Table<'_>) -> Listen {
     Listen { addresses, port }
 }
 
-fn read_xdp(table: Table<'_>) -> Xdp {
+fn read_xdp(table: Table<'_>, directory: &Path) -> Xdp {
     let reader = table.reader();
     let mode = table.parsed("mode", |mode| match mode {
         "native" => Ok(Mode::Native),
@@ -137,8 +137,12 @@ fn read_xdp(table: Table<'_>) -> Xdp {
         _ => Err("one of \"auto\", \"on\" and \"off\"".to_owned()),
     });
     let receive_scaling = receive_scaling.map_or(ReceiveScaling::Auto, |(wanted, _)| wanted);
+    let pins = table.parsed("pins", |path| resolve(directory, path)).map(|(pins, _)| pins);
+    let lease = table
+        .duration("lease", Duration::from_secs(5)..=Duration::from_secs(30 * 86_400))
+        .unwrap_or(LEASE);
     table.finish();
-    Xdp { mode, interfaces, receive_scaling }
+    Xdp { mode, interfaces, receive_scaling, pins, lease }
 }
 
 fn read_telemetry(table: Table<'_>) -> Telemetry {

@@ -1,6 +1,6 @@
 //! The daemon's account of itself, as `responder status --json` prints it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +190,10 @@ pub struct DataPlaneStatus {
     pub configured: Mode,
     /// Why it is less than that, if it is.
     pub degraded: Option<String>,
+    /// Where it is pinned, if it outlives the daemon.
+    pub pins: Option<PathBuf>,
+    /// For how many seconds it does.
+    pub lease: u64,
     /// The interfaces.
     pub attachments: Vec<Attachment>,
     /// The XDP program.

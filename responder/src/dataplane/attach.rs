@@ -7,32 +7,44 @@ use aya::{
         ProgramError, SchedClassifier, TcAttachType, Xdp, links::FdLink, tc::SchedClassifierLinkId,
         xdp::XdpMode,
     },
+    sys::SyscallError,
     util::KernelVersion,
 };
 
 use super::{
     Attachment, Mode, TC_PROGRAM, TcHook, XDP_PROGRAM,
-    clsact::{self, Slot},
+    clsact::{self, Filter},
+    pins::{PinnedHook, Pins},
 };
 
 /// What an interface got, and what is to be held for as long as it has it.
-pub type Attached = (Attachment, Option<Slot>);
+pub type Attached = (Attachment, Option<Filter>);
 
-/// Attaches the programs to an interface as `mode` asks.
-pub fn attach(ebpf: &mut Ebpf, interface: &str, mode: Mode) -> anyhow::Result<Attached> {
+/// Attaches the programs to an interface as `mode` asks. A link that an earlier daemon left pinned is
+/// updated: no packet finds the hook empty.
+pub fn attach(
+    ebpf: &mut Ebpf,
+    pins: &mut Option<Pins>,
+    interface: &str,
+    mode: Mode,
+) -> anyhow::Result<Attached> {
     let done = |mode, tc: Option<Behind>, warning| {
-        let (hook, slot) = tc.map_or((None, None), |tc| (Some(tc.hook), tc.slot));
+        let (hook, filter) = match tc {
+            None => (None, None),
+            Some(Behind::Tcx(_)) => (Some(TcHook::Tcx), None),
+            Some(Behind::Clsact(filter)) => (Some(TcHook::Clsact), Some(filter)),
+        };
         let interface = interface.to_owned();
-        (Attachment { interface, mode, tc: hook, receive_scaling: false, warning }, slot)
+        (Attachment { interface, mode, tc: hook, receive_scaling: false, warning }, filter)
     };
     match mode {
         Mode::Off => Ok(done(Mode::Off, None, None)),
-        Mode::Tc => Ok(done(Mode::Tc, Some(attach_tc(ebpf, interface)?), None)),
-        Mode::Native => Ok(done(Mode::Native, Some(attach_both(ebpf, interface)?), None)),
-        Mode::Auto => match attach_both(ebpf, interface) {
+        Mode::Tc => Ok(done(Mode::Tc, Some(attach_tc(ebpf, pins, interface)?), None)),
+        Mode::Native => Ok(done(Mode::Native, Some(attach_both(ebpf, pins, interface)?), None)),
+        Mode::Auto => match attach_both(ebpf, pins, interface) {
             Ok(behind) => Ok(done(Mode::Native, Some(behind), None)),
             Err(native) => {
-                let tc = attach_tc(ebpf, interface).with_context(|| format!("{native:#}"))?;
+                let tc = attach_tc(ebpf, pins, interface).with_context(|| format!("{native:#}"))?;
                 let warning = format!("{native:#}; answering from tc, which costs more a query");
                 Ok(done(Mode::Tc, Some(tc), Some(warning)))
             }
@@ -41,27 +53,56 @@ pub fn attach(ebpf: &mut Ebpf, interface: &str, mode: Mode) -> anyhow::Result<At
 }
 
 /// Both hooks or neither: tc first, so that no reply that XDP cannot hold finds it missing.
-fn attach_both(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<Behind> {
-    let behind = attach_tc(ebpf, interface)?;
-    if let Err(error) = attach_xdp(ebpf, interface) {
-        tc_program(ebpf)?.detach(behind.link)?;
+fn attach_both(
+    ebpf: &mut Ebpf,
+    pins: &mut Option<Pins>,
+    interface: &str,
+) -> anyhow::Result<Behind> {
+    let behind = attach_tc(ebpf, pins, interface)?;
+    if let Err(error) = attach_xdp(ebpf, pins, interface) {
+        let link = match behind {
+            Behind::Tcx(link) | Behind::Clsact(Filter { link, .. }) => link,
+        };
+        tc_program(ebpf)?.detach(link)?;
         return Err(error);
     }
     Ok(behind)
 }
 
-fn attach_xdp(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<()> {
+fn attach_xdp(ebpf: &mut Ebpf, pins: &mut Option<Pins>, interface: &str) -> anyhow::Result<()> {
+    const HOOK: PinnedHook = PinnedHook::Xdp;
+    let index = super::index(interface)?;
     let program = ebpf.program_mut(XDP_PROGRAM).context("the program is missing")?;
     let program: &mut Xdp = program.try_into()?;
+    if let Some(pins) = pins
+        && let Some(link) = pins.take(HOOK, index)?
+    {
+        match program.attach_to_link(link.try_into()?) {
+            Ok(_) => {
+                pins.adopted(HOOK, index);
+                return Ok(());
+            }
+            Err(error) if is_orphan(&error) => {}
+            Err(error) => return Err(explain(error, interface)),
+        }
+    }
     let link =
         program.attach(interface, XdpMode::Driver).map_err(|error| explain(error, interface))?;
-    // A link goes with the process; a program set by netlink, aya's fallback, would stay.
+    // A link goes with the process, or stays with its pin; a program set by netlink, aya's fallback,
+    // would stay without one.
     let link = program.take_link(link)?;
     let link: FdLink = match link.try_into() {
         Ok(link) => link,
         Err(_) => bail!("{interface}: this kernel has no BPF links for XDP (5.9 has)"),
     };
-    keep(ebpf, link)
+    let link = match pins {
+        Some(pins) => pins.pin(link, HOOK, index)?,
+        None => link,
+    };
+    // The program holds it until the data plane is dropped.
+    let link = link.try_into().map_err(|_| anyhow!("not a link of an XDP program"))?;
+    program.attach_to_link(link)?;
+    Ok(())
 }
 
 fn tc_program(ebpf: &mut Ebpf) -> anyhow::Result<&mut SchedClassifier> {
@@ -69,30 +110,44 @@ fn tc_program(ebpf: &mut Ebpf) -> anyhow::Result<&mut SchedClassifier> {
 }
 
 /// The tc program where it hangs.
-struct Behind {
-    link: SchedClassifierLinkId,
-    hook: TcHook,
-    slot: Option<Slot>,
+enum Behind {
+    /// A link.
+    Tcx(SchedClassifierLinkId),
+    /// A filter, before Linux 6.6.
+    Clsact(Filter),
 }
 
-fn attach_tc(ebpf: &mut Ebpf, interface: &str) -> anyhow::Result<Behind> {
+fn attach_tc(ebpf: &mut Ebpf, pins: &mut Option<Pins>, interface: &str) -> anyhow::Result<Behind> {
+    const HOOK: PinnedHook = PinnedHook::Tc;
     let program = tc_program(ebpf)?;
     if KernelVersion::current()? < KernelVersion::new(6, 6, 0) {
-        let (link, slot) = clsact::attach(program, interface)?;
-        return Ok(Behind { link, hook: TcHook::Clsact, slot: Some(slot) });
+        return Ok(Behind::Clsact(clsact::attach(program, interface)?));
+    }
+    let index = super::index(interface)?;
+    if let Some(pins) = pins
+        && let Some(link) = pins.take(HOOK, index)?
+    {
+        match program.attach_to_link(link.try_into()?) {
+            Ok(link) => {
+                pins.adopted(HOOK, index);
+                return Ok(Behind::Tcx(link));
+            }
+            Err(error) if is_orphan(&error) => {}
+            Err(error) => return Err(explain(error, interface)),
+        }
     }
     let link = program.attach(interface, TcAttachType::Ingress);
     let link = link.map_err(|error| explain(error, interface))?;
-    Ok(Behind { link, hook: TcHook::Tcx, slot: None })
+    let Some(pins) = pins else { return Ok(Behind::Tcx(link)) };
+    let link: FdLink = program.take_link(link)?.try_into()?;
+    let link = pins.pin(link, HOOK, index)?;
+    Ok(Behind::Tcx(program.attach_to_link(link.try_into()?)?))
 }
 
-/// Gives a link back to its program, which holds it until the data plane is dropped.
-fn keep(ebpf: &mut Ebpf, link: FdLink) -> anyhow::Result<()> {
-    let program = ebpf.program_mut(XDP_PROGRAM).context("the program is missing")?;
-    let program: &mut Xdp = program.try_into()?;
-    let link = link.try_into().map_err(|_| anyhow!("not a link of an XDP program"))?;
-    program.attach_to_link(link)?;
-    Ok(())
+/// Whether a link is left over from an interface that is gone.
+fn is_orphan(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(SyscallError { io_error, .. })
+        if io_error.raw_os_error() == Some(libc::ENOLINK))
 }
 
 fn explain(error: ProgramError, interface: &str) -> anyhow::Error {
@@ -105,7 +160,9 @@ fn explain(error: ProgramError, interface: &str) -> anyhow::Error {
     };
     match code {
         Some(libc::EBUSY | libc::EEXIST) => anyhow!(
-            "{interface} has another XDP program: `ip link set dev {interface} xdp off` removes it"
+            "{interface} has another XDP program, and shares its hook with none: `bpftool net` tells \
+             whose; `ip link set dev {interface} xdp off` removes what `ip` put there, `responder \
+             detach` what another node's daemon left"
         ),
         Some(libc::EOPNOTSUPP) => anyhow!(
             "the driver of {interface} has no native XDP: set xdp.mode = \"tc\" or \"auto\""

@@ -11,7 +11,6 @@
 //!   name that can be taken has no living owner.
 
 use std::{
-    ffi::CString,
     io,
     os::{
         linux::net::SocketAddrExt as _,
@@ -43,26 +42,22 @@ pub struct Slot {
     _held: UnixDatagram,
 }
 
+/// A filter of ours, and the sign that its owner lives.
+#[derive(Debug)]
+pub struct Filter {
+    pub link: SchedClassifierLinkId,
+    _slot: Slot,
+}
+
 /// Removes what dead processes left on the interface, then hangs the program in.
-pub fn attach(
-    program: &mut SchedClassifier,
-    interface: &str,
-) -> anyhow::Result<(SchedClassifierLinkId, Slot)> {
+pub fn attach(program: &mut SchedClassifier, interface: &str) -> anyhow::Result<Filter> {
     match tc::qdisc_add_clsact(interface) {
         Ok(()) | Err(TcError::AlreadyAttached) => {}
         Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
         Err(error) => return Err(refused(error, interface)),
     }
-    let index = index(interface)?;
-    let mut free = Vec::new();
-    for number in 1..=SLOTS {
-        if let Some(slot) = take(index, number)? {
-            remove(interface, number)?;
-            free.push(slot);
-        }
-    }
-    // The others are free again when the vector is dropped.
-    let Some(slot) = free.into_iter().next() else {
+    // All but one are free again when the vector is dropped.
+    let Some(slot) = sweep(interface)?.into_iter().next() else {
         bail!("{interface}: {SLOTS} daemons answer from tc on this interface already");
     };
     let options = NlOptions { priority: PRIORITY, handle: handle(slot.number), classid: None };
@@ -72,21 +67,24 @@ pub fn attach(
             ProgramError::TcError(error) => refused(error, interface),
             error => anyhow!(error).context(format!("{interface}: clsact filter")),
         })?;
-    Ok((link, slot))
+    Ok(Filter { link, _slot: slot })
+}
+
+/// Removes what dead processes left on the interface; the slots that are free.
+pub fn sweep(interface: &str) -> anyhow::Result<Vec<Slot>> {
+    let index = super::index(interface)?;
+    let mut free = Vec::new();
+    for number in 1..=SLOTS {
+        if let Some(slot) = take(index, number)? {
+            remove(interface, number)?;
+            free.push(slot);
+        }
+    }
+    Ok(free)
 }
 
 fn handle(number: u16) -> TcHandle {
     TcHandle::new(NAME, number)
-}
-
-/// The interface's number, which is its own as long as it lives; its name may change.
-fn index(interface: &str) -> anyhow::Result<u32> {
-    let name = CString::new(interface)?;
-    // SAFETY: the name is a zero-terminated string that outlives the call.
-    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => bail!("no interface \"{interface}\" on this machine: `ip link` lists them"),
-        index => Ok(index),
-    }
 }
 
 /// Takes a slot; none where its owner lives.

@@ -5,28 +5,34 @@
 //! | [`maps`] | the programs' maps as the store's memory |
 //! | [`attach`] | hooks and interfaces |
 //! | [`clsact`] | the tc hook of kernels before 6.6 |
+//! | [`pins`] | what outlives the daemon |
+//! | [`lease`] | how long it does |
 //! | [`scaling`] | how the work of a lone receive queue is spread over the processors |
 //! | [`trial`] | single runs, for tests and benches |
 
 mod attach;
 mod clsact;
+pub mod lease;
 mod maps;
+pub mod pins;
 mod scaling;
 pub mod trial;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ffi::CString, path::Path, sync::Arc};
 
 use anyhow::{Context, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{MapData, PerCpuArray},
     programs::{ProgramError, SchedClassifier, Xdp},
+    util::KernelVersion,
 };
 use responder_common::verdict::{COUNTERS, Verdict};
 use serde::{Deserialize, Serialize};
 
 pub use scaling::{ReceiveScaling, Scaling};
 
+use self::pins::Pins;
 use crate::store::{Store, StoreOptions};
 
 /// The kernel programs, as the build script compiled them.
@@ -98,12 +104,14 @@ pub struct Attachment {
     pub warning: Option<String>,
 }
 
-/// The loaded programs; detached when dropped.
+/// The loaded programs; detached when dropped, unless pinned.
 pub struct DataPlane {
     ebpf: Ebpf,
     counters: PerCpuArray<MapData, Row>,
-    /// Signs of life of the filters; behind `ebpf`, so dropped after them.
-    slots: Vec<clsact::Slot>,
+    /// What is left by an earlier daemon, and what is to outlive this one.
+    pins: Option<Pins>,
+    /// With signs of life, to be dropped after the filters: behind `ebpf`.
+    filters: Vec<clsact::Filter>,
 }
 
 /// The counters of one hook on one processor.
@@ -120,7 +128,24 @@ impl DataPlane {
     /// # Errors
     /// A missing capability or a refusal of the verifier, as one clear line with the remedy.
     pub fn load(options: &StoreOptions) -> anyhow::Result<(Self, Arc<Store>)> {
-        let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(explain)?;
+        Self::load_over(options, None)
+    }
+
+    /// As [`DataPlane::load`]; what is pinned is taken over when the programs are attached, and what is
+    /// attached is pinned, if it is to last. Counters that last go on.
+    ///
+    /// # Errors
+    /// As [`DataPlane::load`].
+    pub fn load_over(
+        options: &StoreOptions,
+        pins: Option<Pins>,
+    ) -> anyhow::Result<(Self, Arc<Store>)> {
+        let mut loader = EbpfLoader::new();
+        if let Some(path) = pins.as_ref().and_then(Pins::counters) {
+            loader.map_pin_path("COUNTERS", path);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(explain)?;
+        pins.as_ref().map_or(Ok(()), Pins::open_counters)?;
         let backing = maps::KernelMemory::take(&mut ebpf)?;
         let store = Store::over(Box::new(backing), options)
             .context("the kernel gives no memory for the store")?;
@@ -129,7 +154,7 @@ impl DataPlane {
         }
         let counters = ebpf.take_map("COUNTERS").context("the programs have no map COUNTERS")?;
         let counters = PerCpuArray::try_from(counters)?;
-        Ok((Self { ebpf, counters, slots: Vec::new() }, Arc::new(store)))
+        Ok((Self { ebpf, counters, pins, filters: Vec::new() }, Arc::new(store)))
     }
 
     /// Attaches to an interface.
@@ -137,9 +162,44 @@ impl DataPlane {
     /// # Errors
     /// A missing interface, a program of somebody else's already there; one clear line with the remedy.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> anyhow::Result<Attachment> {
-        let (attachment, slot) = attach::attach(&mut self.ebpf, interface, mode)?;
-        self.slots.extend(slot);
+        let (attachment, filter) = attach::attach(&mut self.ebpf, &mut self.pins, interface, mode)?;
+        self.filters.extend(filter);
         Ok(attachment)
+    }
+
+    /// To be called when every interface has been attached to: removes the pins that nothing here uses.
+    ///
+    /// # Errors
+    /// When one cannot be removed.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        if let Some(pins) = &mut self.pins {
+            let links = pins.settle()?;
+            if links > 0 {
+                tracing::info!(links, "removed the pins of an earlier daemon");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a data plane that could not be attached everywhere. What an earlier daemon left attached goes
+    /// on answering.
+    pub fn give_up(mut self) {
+        if let Some(pins) = &mut self.pins {
+            pins.undo();
+        }
+    }
+
+    /// Ends the process's part: the kernel goes on answering, if the data plane is pinned.
+    pub fn leave(mut self) -> anyhow::Result<()> {
+        if self.pins.as_ref().is_some_and(Pins::is_lasting) {
+            let program = self.ebpf.program_mut(TC_PROGRAM).context("the program is missing")?;
+            let program: &mut SchedClassifier = program.try_into()?;
+            for filter in self.filters.drain(..) {
+                // Dropped, it would take the filter with it.
+                std::mem::forget(program.take_link(filter.link)?);
+            }
+        }
+        Ok(())
     }
 
     /// The counters, summed over the processors.
@@ -170,6 +230,31 @@ impl DataPlane {
             .map(|verdict| (verdict.label().to_owned(), sum(verdict)))
             .filter(|(_, count)| *count > 0)
             .collect()
+    }
+}
+
+/// Removes what daemons left attached: the pins in a folder, and filters on interfaces before Linux 6.6.
+/// How many links and interfaces that were.
+///
+/// # Errors
+/// When something is there and cannot be removed.
+pub fn detach(folder: &Path, interfaces: &[String]) -> anyhow::Result<usize> {
+    let links = pins::remove_all(folder)?;
+    if KernelVersion::current()? < KernelVersion::new(6, 6, 0) {
+        for interface in interfaces {
+            clsact::sweep(interface)?;
+        }
+    }
+    Ok(links)
+}
+
+/// An interface's number, which is its own as long as it lives; its name may change.
+fn index(interface: &str) -> anyhow::Result<u32> {
+    let name = CString::new(interface)?;
+    // SAFETY: the name is a zero-terminated string that outlives the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => bail!("no interface \"{interface}\" on this machine: `ip link` lists them"),
+        index => Ok(index),
     }
 }
 

@@ -35,13 +35,14 @@ use tokio::{
 use tracing::{error, info, warn};
 
 pub use counters::{Counters, Event};
-pub use plane::{Plane, interface_exists, label as mode_label};
+pub use plane::{OnStop, Plane, interface_exists, label as mode_label};
 pub use zones::Zones;
 
 use self::{catalogs::Catalogs, responses::AnswererPool, sockets::Sockets, state::StateDirectory};
 use crate::{
     config::{Config, Limits},
     control::{self, CONTROL_SOCKET, NodeStatus, SocketStatus, Status, ZoneStatus},
+    dataplane,
     store::Store,
     telemetry::{self, Sampler},
     transfer::{Home, Library, Transfers},
@@ -168,26 +169,35 @@ impl Daemon {
 ///
 /// # Errors
 /// Whatever keeps it from serving as configured: one line with the remedy.
-pub fn run(file: PathBuf, config: Config) -> Result<()> {
+pub fn run(file: PathBuf, config: Config, on_stop: Option<OnStop>) -> Result<()> {
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the asynchronous threads")?;
-    let result = runtime.block_on(live(file, config));
+    let result = runtime.block_on(live(file, config, on_stop));
     // A zone that is still being loaded is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
 }
 
-async fn live(file: PathBuf, config: Config) -> Result<()> {
+/// Removes what daemons of this configuration left attached to the kernel. How many links there were.
+///
+/// # Errors
+/// A daemon runs, or something cannot be removed: one line with the remedy.
+pub fn detach(config: &Config) -> Result<usize> {
+    let _lock = StateDirectory::claim(&config.node.state)?;
+    dataplane::detach(&config.pins(), &config.xdp.interfaces)
+}
+
+async fn live(file: PathBuf, config: Config, on_stop: Option<OnStop>) -> Result<()> {
     let mut signals = Signals::new()?;
     let state = StateDirectory::claim(&config.node.state)?;
     let sockets =
         sockets::bind(&config.listen, config.transfer.tls.as_ref(), config.limits.udp_threads)?;
     let control_path = control::check_socket_path(state.path().join(CONTROL_SOCKET))?;
     let telemetry = telemetry::http::bind(config.telemetry.listen)?;
-    let (plane, store) = Plane::prepare(&config)?;
+    let (plane, store) = Plane::prepare(&config, on_stop)?;
     store.set_limit(config.limits.store_octets);
     let control = control::server::bind(&control_path)?;
     let daemon = Daemon::new(config, plane, store)?;
@@ -196,6 +206,7 @@ async fn live(file: PathBuf, config: Config) -> Result<()> {
     tasks.spawn(control::server::serve(control, Arc::clone(&daemon)));
     tasks.spawn(catalogs::follow(Arc::clone(&daemon)));
     tasks.spawn(telemetry::sample_every_second(Arc::clone(&daemon)));
+    tasks.spawn(renew_lease(Arc::clone(&daemon)));
     if let Some(listener) = telemetry {
         tasks.spawn(telemetry::http::serve(listener, Arc::clone(&daemon)));
     }
@@ -216,7 +227,13 @@ async fn live(file: PathBuf, config: Config) -> Result<()> {
     });
     daemon.ready.store(false, Relaxed);
     let detaching = Arc::clone(&daemon);
-    spawn_blocking(move || detaching.plane.detach()).await?;
+    let stopped = result.is_ok();
+    let detached = spawn_blocking(move || match stopped {
+        true => detaching.plane.stop(&detaching.config.xdp.interfaces),
+        // What keeps this daemon from serving is no reason to end what an earlier one left.
+        false => detaching.plane.leave(),
+    })
+    .await?;
     if let Some(threads) = threads {
         spawn_blocking(move || udp::Threads::stop(threads)).await?;
     }
@@ -224,7 +241,7 @@ async fn live(file: PathBuf, config: Config) -> Result<()> {
     // The lock is still held, so this is no other daemon's.
     let _ = std::fs::remove_file(&control_path);
     info!("stopped");
-    result
+    result.and(detached)
 }
 
 /// Loads the zones, answers, and follows the configuration at each SIGHUP. Ends with an error only.
@@ -268,6 +285,15 @@ async fn answer(
         info!("SIGHUP: looking for changes");
         let (following, file) = (Arc::clone(daemon), file.to_owned());
         spawn_blocking(move || following.follow_configuration(&file)).await?;
+    }
+}
+
+/// Keeps the kernel programs answering for as long as this process lives.
+async fn renew_lease(daemon: Arc<Daemon>) {
+    let mut ticks = tokio::time::interval(dataplane::lease::RENEWAL);
+    loop {
+        ticks.tick().await;
+        daemon.plane.renew_lease(&daemon.store);
     }
 }
 

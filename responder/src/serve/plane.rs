@@ -1,6 +1,10 @@
 //! The kernel's part of the service: what the configuration asks for, and what can be had.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use tracing::{debug, info, warn};
@@ -8,14 +12,30 @@ use tracing::{debug, info, warn};
 use crate::{
     config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
-    dataplane::{Attachment, Counters, DataPlane, Mode, ReceiveScaling, Scaling},
+    dataplane::{
+        self, Attachment, Counters, DataPlane, Mode, ReceiveScaling, Scaling, lease, pins::Pins,
+    },
     store::{Store, StoreOptions},
 };
+
+/// What becomes of the kernel programs when the daemon is stopped (`--on-stop`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum OnStop {
+    /// They go on answering until the lease runs out, or another daemon takes over.
+    Keep,
+    /// They are detached; after a crash they go on as with `keep`.
+    Detach,
+}
 
 /// The kernel programs of this daemon, if there are any.
 pub struct Plane {
     configured: Mode,
     scaling: ReceiveScaling,
+    lease: Duration,
+    /// Where they are pinned, and where earlier daemons may have pinned theirs.
+    pins: PathBuf,
+    /// None: nothing outlives the process.
+    on_stop: Option<OnStop>,
     state: Mutex<State>,
 }
 
@@ -36,10 +56,12 @@ impl Plane {
     /// # Errors
     /// An interface is missing; or, unless the mode is `auto`, the programs cannot be loaded. One
     /// line with the remedy.
-    pub fn prepare(config: &Config) -> Result<(Self, Arc<Store>)> {
+    pub fn prepare(config: &Config, on_stop: Option<OnStop>) -> Result<(Self, Arc<Store>)> {
         let (mode, interfaces) = (config.xdp.mode, &config.xdp.interfaces);
         let scaling = config.xdp.receive_scaling;
-        let plane = Self { configured: mode, scaling, state: Mutex::default() };
+        let (lease, pins) = (config.xdp.lease, config.pins());
+        let state = Mutex::default();
+        let plane = Self { configured: mode, scaling, lease, pins, on_stop, state };
         let options = config.store_options();
         if mode == Mode::Off || interfaces.is_empty() {
             return Ok((plane, without_kernel(&options)?));
@@ -52,10 +74,12 @@ impl Plane {
                 );
             }
         }
-        match DataPlane::load(&options) {
+        let loaded = plane.open_pins().and_then(|pins| DataPlane::load_over(&options, Some(pins)));
+        match loaded {
             Ok((programs, store)) => {
                 let Listen { addresses, port } = &config.listen;
                 store.set_service(addresses, *port).context("remove some of listen.addresses")?;
+                plane.renew_lease(&store);
                 plane.state().programs = Some(programs);
                 Ok((plane, store))
             }
@@ -67,13 +91,35 @@ impl Plane {
         }
     }
 
-    /// Attaches the programs to every interface.
+    /// The folder of the pins, made where something is to be pinned.
+    fn open_pins(&self) -> Result<Pins> {
+        if self.on_stop.is_none() {
+            return Ok(Pins::found(&self.pins));
+        }
+        match Pins::open(&self.pins) {
+            Err(error) if self.configured == Mode::Auto => {
+                warn!("{error:#}: the kernel will not answer without the daemon");
+                Ok(Pins::found(&self.pins))
+            }
+            opened => opened,
+        }
+    }
+
+    /// Lets the programs answer for another lease.
+    pub fn renew_lease(&self, store: &Store) {
+        lease::renew(store, self.lease);
+    }
+
+    /// Attaches the programs to every interface, in the place of those that an earlier daemon left there.
     ///
     /// # Errors
     /// Unless the mode is `auto`, the first interface that refuses; nothing stays attached then.
     pub fn attach(&self, interfaces: &[String]) -> Result<()> {
         let mut state = self.state();
-        let Some(programs) = state.programs.as_mut() else { return Ok(()) };
+        let Some(programs) = state.programs.as_mut() else {
+            drop(state);
+            return self.detach_earlier(interfaces);
+        };
         let (mut attachments, mut scaled) = (Vec::new(), Vec::new());
         for interface in interfaces {
             let mut attachment = match programs.attach(interface, self.configured) {
@@ -86,7 +132,7 @@ impl Plane {
                     warning: Some(format!("{error:#}")),
                 },
                 Err(error) => {
-                    state.programs = None;
+                    state.programs.take().map(DataPlane::give_up);
                     return Err(error);
                 }
             };
@@ -101,6 +147,7 @@ impl Plane {
             }
             attachments.push(attachment);
         }
+        programs.settle()?;
         let nowhere = attachments.iter().all(|attachment| attachment.mode == Mode::Off);
         state.attachments = attachments;
         state.scaled = scaled;
@@ -111,14 +158,38 @@ impl Plane {
         Ok(())
     }
 
-    /// Detaches everything; the counters stay readable.
-    pub fn detach(&self) {
-        let mut state = self.state();
-        if let Some(programs) = state.programs.take() {
-            state.last = programs.counters();
+    /// Ends it as `--on-stop` says; the counters stay readable.
+    ///
+    /// # Errors
+    /// When something stays attached that should not.
+    pub fn stop(&self, interfaces: &[String]) -> Result<()> {
+        self.leave()?;
+        if self.on_stop != Some(OnStop::Keep) {
+            dataplane::detach(&self.pins, interfaces)?;
         }
+        Ok(())
+    }
+
+    /// Ends it as a crash would: what is pinned goes on, whoever pinned it.
+    ///
+    /// # Errors
+    /// When the kernel refuses something.
+    pub fn leave(&self) -> Result<()> {
+        let mut state = self.state();
         state.attachments.clear();
         state.scaled.clear();
+        let Some(programs) = state.programs.take() else { return Ok(()) };
+        state.last = programs.counters();
+        programs.leave()
+    }
+
+    /// Detaches what an earlier daemon left, once the sockets answer in its place.
+    fn detach_earlier(&self, interfaces: &[String]) -> Result<()> {
+        let links = dataplane::detach(&self.pins, interfaces)?;
+        if links > 0 {
+            warn!(links, "detached what an earlier daemon left: from now on sockets answer");
+        }
+        Ok(())
     }
 
     /// What the programs have counted so far.
@@ -134,6 +205,8 @@ impl Plane {
         DataPlaneStatus {
             configured: self.configured,
             degraded: state.degraded.clone(),
+            pins: self.on_stop.filter(|_| state.programs.is_some()).map(|_| self.pins.clone()),
+            lease: self.lease.as_secs(),
             attachments: state.attachments.clone(),
             xdp: Hook::new(counters.xdp),
             tc: Hook::new(counters.tc),

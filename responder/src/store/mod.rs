@@ -21,7 +21,10 @@ mod space;
 use std::{
     io,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use responder_common::{
@@ -89,6 +92,7 @@ impl Store {
             (*root).port = 53;
             (*root).seed = random()?;
             (*root).multiplier = random()? | 1;
+            (*root).lease = u64::MAX;
             (*root).nsid_length = length as u32;
             (&mut (*root).nsid)[..length].copy_from_slice(&identity[..length]);
             (*root).layout = LAYOUT_VERSION;
@@ -137,6 +141,14 @@ impl Store {
             (*root).addresses6_length = six.len() as u32;
         }
         Ok(())
+    }
+
+    /// Until when the kernel programs answer, in nanoseconds of their clock; at first for ever.
+    pub fn set_lease(&self, until: u64) {
+        // SAFETY: an aligned word of the root's memory, which lives as long as `self`; atomic, because
+        // programs read it.
+        unsafe { AtomicU64::from_ptr(&raw mut (*self.memory.root_mut()).lease) }
+            .store(until, Ordering::Relaxed);
     }
 
     /// The secrets of the name hash.

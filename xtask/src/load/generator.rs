@@ -12,6 +12,8 @@ use crate::{
 /// What `kxdpgun` counted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Flood {
+    /// Queries sent.
+    pub queries: u64,
     /// Replies.
     pub replies: u64,
     /// Replies per second.
@@ -55,7 +57,10 @@ impl Flood {
         let mut number = || brackets.next().and_then(|text| text.split(' ').next()?.parse().ok());
         let (replies, rate) = (number(), number());
         let share = brackets.next().unwrap_or_default().trim_end_matches(')').to_owned();
+        let queries = line("total queries:")?;
+        let queries = queries.split(' ').next().and_then(|text| text.parse().ok());
         Ok(Self {
+            queries: queries.context("kxdpgun does not say how many queries it sent")?,
             replies: replies.with_context(|| format!("no replies in {total:?}"))?,
             rate: rate.with_context(|| format!("no rate in {total:?}"))?,
             share,
@@ -92,6 +97,7 @@ mod tests {
                     total replies:     6057348 (1211469 pps) (99%)\n\
                     average DNS reply size: 91 B\n";
         let flood = Flood::read(said).expect("its own words");
+        assert_eq!(flood.queries, 100);
         assert_eq!((flood.replies, flood.rate), (6_057_348, 1_211_469));
         assert_eq!((flood.share.as_str(), flood.size.as_str()), ("99%", "91 B"));
         assert!(Flood::read("using interface vc").is_err());

@@ -6,6 +6,7 @@ mod catalog;
 mod crash_commit;
 mod ferret;
 mod fuzz;
+mod kill;
 mod load;
 mod million;
 mod off_equal;
@@ -57,6 +58,9 @@ pub struct Args {
     /// The responder program to judge [default: it is built]
     #[arg(long, value_name = "FILE")]
     pub program: Option<PathBuf>,
+    /// A responder program with a store of another layout, for `kill` [default: it is built]
+    #[arg(long, value_name = "FILE")]
+    pub other_program: Option<PathBuf>,
     /// How long each load lasts, in seconds
     #[arg(long, default_value_t = 5)]
     pub seconds: u32,
@@ -141,6 +145,13 @@ const CHECKS: &[Check] = &[
         claim: "1,000 zones of a catalog are served within 30 s of being named, and gone within 5 s of \
                 being dropped",
         run: catalog::run,
+    },
+    Check {
+        name: "kill",
+        claim: "kill -9, restart, stop with keep, upgrade and downgrade across another layout, under a \
+                steady load: no answer lost; after the lease the kernel passes everything; stop with \
+                detach leaves nothing",
+        run: kill::run,
     },
     Check {
         name: "load-10k",

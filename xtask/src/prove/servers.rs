@@ -172,15 +172,31 @@ pub fn start_ours_scaled(
     folder: &Path,
 ) -> anyhow::Result<Daemon> {
     let folder = folder.join(format!("responder-{mode}-{scaling}"));
+    let xdp = format!("receive-scaling = \"{scaling}\"\n");
+    let config = configure_ours(pair, zones, mode, &xdp, &folder)?;
+    Daemon::start(&pair.server, program, &config, &folder, Duration::from_secs(120))
+}
+
+/// Writes a configuration of ours, with `xdp` among the lines of its `[xdp]`.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn configure_ours(
+    pair: &Pair,
+    zones: &[Zone],
+    mode: &str,
+    xdp: &str,
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder.join("state"))?;
     let plan = Plan {
         kind: Kind::Responder,
-        program: Some(program),
+        program: None,
         address: address(),
         zones,
         udp_size: UDP_SIZE,
         workers: 1,
-        folder: &folder,
+        folder,
         wrap: &[],
         within: &from_client(pair),
         upstream: None,
@@ -189,9 +205,9 @@ pub fn start_ours_scaled(
     let interfaces: &[&str] = if mode == "off" { &[] } else { &[SERVER_INTERFACE] };
     let config = folder.join("responder.toml");
     let text = configs::responder(&plan, mode, interfaces);
-    let text = text.replace("[xdp]\n", &format!("[xdp]\nreceive-scaling = \"{scaling}\"\n"));
+    let text = text.replace("[xdp]\n", &format!("[xdp]\n{xdp}"));
     fs::write(&config, text)?;
-    Daemon::start(&pair.server, program, &config, &folder, Duration::from_secs(120))
+    Ok(config)
 }
 
 /// What a hook (`xdp` or `tc`) counts in `responder status --json`.

@@ -1,0 +1,224 @@
+//! The daemon dies, restarts, is upgraded: the kernel goes on answering.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Map, Value, json};
+
+use super::{Args, Outcome, servers};
+use crate::{
+    cleanup::Scratch,
+    daemon::{self, Daemon},
+    gen_zone,
+    load::generator::{Flood, kxdpgun},
+    net::{Pair, SERVER_INTERFACE},
+    process,
+    refereeing::peers::Zone,
+    strict::Name,
+};
+
+/// Queries per second: steady, and well below what one core of a small machine answers.
+const RATE: u32 = 50_000;
+/// How long a load goes on before something happens to the daemon, and between two happenings.
+const PAUSE: Duration = Duration::from_millis(1500);
+/// `xdp.lease` of the daemon under test.
+const LEASE: Duration = Duration::from_secs(5);
+/// Delegations in the zone, unless `--count` says otherwise.
+const NAMES: usize = 10_000;
+
+/// The check.
+///
+/// # Errors
+/// When something cannot be built, started or measured.
+pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    let folder = Scratch::create()?;
+    let other = match &args.other_program {
+        Some(program) => program.clone(),
+        None => other_layout(folder.path())?,
+    };
+    let program = servers::program(args)?;
+    let node = Node::prepare(args, &folder)?;
+    let mut steps = Map::new();
+    let mut holds = true;
+    let mut note = |name: &str, step: Step| {
+        println!("{name}: {}", if step.holds { "holds" } else { "DOES NOT HOLD" });
+        holds &= step.holds;
+        steps.insert(name.to_owned(), step.figures);
+    };
+
+    let mut daemon = node.start(&program, &["--on-stop", "keep"])?;
+    note("steady", node.lossless(|| Ok(json!({})))?);
+    note(
+        "kill -9, and a restart",
+        node.lossless(|| {
+            daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
+            thread::sleep(PAUSE);
+            node.restart(&mut daemon, &program, "keep")
+        })?,
+    );
+    note(
+        "stop with keep, and a start",
+        node.lossless(|| {
+            daemon.end(libc::SIGTERM, Duration::from_secs(10))?;
+            thread::sleep(PAUSE);
+            node.restart(&mut daemon, &program, "keep")
+        })?,
+    );
+    note(
+        "upgrade to another layout",
+        node.lossless(|| {
+            daemon.end(libc::SIGTERM, Duration::from_secs(10))?;
+            node.restart(&mut daemon, &other, "keep")
+        })?,
+    );
+    note(
+        "downgrade",
+        node.lossless(|| {
+            daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
+            node.restart(&mut daemon, &program, "detach")
+        })?,
+    );
+    note("lease", node.lease(&mut daemon, &program)?);
+    note("stop with detach", node.detach(&mut daemon)?);
+    Ok(Outcome { holds, figures: Value::Object(steps) })
+}
+
+/// Builds the daemon with a store that is laid out otherwise.
+fn other_layout(folder: &Path) -> anyhow::Result<PathBuf> {
+    let built = daemon::build_with(&["--features", "other-layout"])?;
+    let kept = folder.join("responder-other-layout");
+    fs::copy(&built, &kept).with_context(|| built.display().to_string())?;
+    Ok(kept)
+}
+
+/// What one step found.
+struct Step {
+    holds: bool,
+    figures: Value,
+}
+
+/// A daemon's surroundings.
+struct Node {
+    pair: Pair,
+    folder: PathBuf,
+    config: PathBuf,
+    queries: PathBuf,
+    pins: PathBuf,
+}
+
+impl Node {
+    fn prepare(args: &Args, scratch: &Scratch) -> anyhow::Result<Self> {
+        let folder = scratch.path().join("node");
+        fs::create_dir(&folder)?;
+        let (file, queries) = (folder.join("lac.zone"), folder.join("queries"));
+        gen_zone::generate(&gen_zone::Args {
+            names: args.count.unwrap_or(NAMES),
+            signed: None,
+            seed: args.seed,
+            apex: "lac.".into(),
+            out: file.clone(),
+            queries: Some(queries.clone()),
+            count: 100_000,
+        })?;
+        let zones = [Zone { apex: Name::from_text("lac.")?, file }];
+        // In a namespace of its own the daemon sees no other bpffs that outlives it.
+        let pins = scratch.mount_bpffs()?.join("node");
+        let pair = Pair::create()?;
+        let xdp = format!("pins = \"{}\"\nlease = \"{}s\"\n", pins.display(), LEASE.as_secs());
+        let config = servers::configure_ours(&pair, &zones, "native", &xdp, &folder)?;
+        Ok(Self { pair, folder, config, queries, pins })
+    }
+
+    fn start(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<Daemon> {
+        let (server, patience) = (&self.pair.server, Duration::from_secs(120));
+        Daemon::start_with(server, program, &self.config, arguments, &self.folder, patience)
+    }
+
+    /// Starts it again; how long that took.
+    fn restart(&self, daemon: &mut Daemon, program: &Path, end: &str) -> anyhow::Result<Value> {
+        let start = Instant::now();
+        *daemon = self.start(program, &["--on-stop", end])?;
+        Ok(json!({ "ready after milliseconds": start.elapsed().as_millis() as u64 }))
+    }
+
+    /// Runs a steady load while something happens. No query may stay without a reply.
+    fn lossless(&self, happen: impl FnOnce() -> anyhow::Result<Value>) -> anyhow::Result<Step> {
+        let (flood, happened) = self.during_load(8, happen)?;
+        let lost = flood.queries.saturating_sub(flood.replies);
+        let figures = json!({
+            "queries": flood.queries,
+            "replies": flood.replies,
+            "lost": lost,
+            "happened": happened,
+        });
+        Ok(Step { holds: lost == 0 && flood.queries > u64::from(RATE), figures })
+    }
+
+    fn during_load(
+        &self,
+        seconds: u32,
+        happen: impl FnOnce() -> anyhow::Result<Value>,
+    ) -> anyhow::Result<(Flood, Value)> {
+        thread::scope(|scope| {
+            let load = scope.spawn(|| kxdpgun(&self.pair, &self.queries, RATE, seconds));
+            thread::sleep(PAUSE);
+            let start = Instant::now();
+            let happened = happen()?;
+            let took = start.elapsed() + PAUSE;
+            let flood =
+                load.join().map_err(|_| anyhow::anyhow!("the generator's thread failed"))??;
+            ensure!(
+                took < Duration::from_secs(seconds.into()),
+                "the load ended before what was to happen: {} s",
+                took.as_secs()
+            );
+            Ok((flood, happened))
+        })
+    }
+
+    /// Dead for longer than the lease: everything is passed, and nobody is there. Alive again: answered.
+    fn lease(&self, daemon: &mut Daemon, program: &Path) -> anyhow::Result<Step> {
+        daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
+        let before = self.flood()?;
+        thread::sleep(LEASE);
+        let after = self.flood()?;
+        let restarted = self.restart(daemon, program, "detach")?;
+        let passed = daemon.status()?["data-plane"]["xdp"]["passed"]["pass-lease"].clone();
+        let again = self.flood()?;
+        let holds = before.replies == before.queries
+            && after.replies == 0
+            && passed.as_u64().is_some_and(|passed| passed >= after.queries)
+            && again.replies == again.queries;
+        let count = |flood: &Flood| json!({ "queries": flood.queries, "replies": flood.replies });
+        let figures = json!({
+            "dead, before the end of the lease": count(&before),
+            "dead, after": count(&after),
+            "passed for that reason": passed,
+            "restart": restarted,
+            "alive again": count(&again),
+        });
+        Ok(Step { holds, figures })
+    }
+
+    /// A second of the load.
+    fn flood(&self) -> anyhow::Result<Flood> {
+        kxdpgun(&self.pair, &self.queries, RATE, 1)
+    }
+
+    /// After SIGTERM there is no program on the interface, and no pin.
+    fn detach(&self, daemon: &mut Daemon) -> anyhow::Result<Step> {
+        daemon.end(libc::SIGTERM, Duration::from_secs(10))?;
+        let mut show = self.pair.server.command("bpftool");
+        let attached = process::output(show.args(["-j", "net", "show", "dev", SERVER_INTERFACE]))?;
+        let attached: Value = serde_json::from_str(&attached)?;
+        let nothing = |hook: &str| attached[0][hook].as_array().is_none_or(Vec::is_empty);
+        let holds = nothing("xdp") && nothing("tc") && !self.pins.exists();
+        let figures = json!({ "attached": attached, "pins are gone": !self.pins.exists() });
+        Ok(Step { holds, figures })
+    }
+}
