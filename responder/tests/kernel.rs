@@ -5,12 +5,12 @@
 #[path = "everywhere/packet.rs"]
 mod packet;
 
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use responder::{
     answer::{Answerer, Transport},
     dataplane::{
-        DataPlane,
+        DataPlane, lease,
         trial::{HookPoint, Trial},
     },
     store::{Store, StoreOptions},
@@ -73,6 +73,30 @@ fn compare(plane: &DataPlane, host: &mut Answerer, message: &[u8], reply: &mut V
         }
     }
     verdict.action()
+}
+
+#[test]
+fn without_a_lease_the_kernel_passes_everything() {
+    let (plane, store) = load();
+    let frame = Headers::v4().frame(&query(1, b"\x03www\x07example\0", 1, None));
+    let action = |hook| {
+        let Trial { action, frame: after, .. } = plane.trial(hook, &frame).expect("a run");
+        assert!(action == Action::Reply || after == frame, "what is passed is untouched");
+        action
+    };
+    for hook in [HookPoint::Xdp, HookPoint::Tc] {
+        assert_eq!(action(hook), Action::Reply, "{hook:?}: a store has no end at first");
+        store.set_lease(1);
+        assert_eq!(action(hook), Action::Pass, "{hook:?}: the machine has run for a nanosecond");
+        lease::renew(&store, Duration::from_secs(60));
+        assert_eq!(action(hook), Action::Reply, "{hook:?}: renewed");
+        lease::renew(&store, Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(20));
+        assert_eq!(action(hook), Action::Pass, "{hook:?}: ended");
+        store.set_lease(u64::MAX);
+    }
+    let counters = plane.counters();
+    assert_eq!((counters.xdp["pass-lease"], counters.tc["pass-lease"]), (2, 2));
 }
 
 #[test]

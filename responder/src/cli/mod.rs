@@ -3,6 +3,7 @@
 mod check;
 mod detach;
 mod dig;
+mod log;
 mod query;
 mod serve;
 mod status;
@@ -57,6 +58,8 @@ enum Command {
     /// After `serve --on-stop keep`, or a crash of a daemon that was started with --on-stop. Refused
     /// while the daemon runs.
     Detach(detach::Arguments),
+    /// Filter the log of the running daemon anew, until it ends.
+    Log(log::Arguments),
     /// Commands for the zones of the running daemon.
     Zone(zone::Arguments),
 }
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Query(arguments) => query::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
+        Command::Log(arguments) => log::run(arguments),
         Command::Zone(arguments) => zone::run(arguments),
     };
     match result {

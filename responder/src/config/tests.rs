@@ -69,6 +69,8 @@ fn the_sample_of_the_design_works_as_it_stands() {
     assert_eq!(config.listen.addresses.len(), 2);
     assert_eq!(config.xdp.mode, Mode::Auto);
     assert_eq!(config.xdp.receive_scaling, ReceiveScaling::Auto);
+    assert_eq!(config.pins(), Path::new("/sys/fs/bpf/responder/scl1"));
+    assert_eq!(config.xdp.lease, Duration::from_secs(6 * 3600));
     assert_eq!(config.keys[0].name, "client-sv.");
     let file = ZoneSource::File("/etc/responder/zones/lac.zone".into());
     assert_eq!(config.zones[0].source, file);

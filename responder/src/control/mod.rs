@@ -36,6 +36,11 @@ pub enum Request {
         /// The zone.
         zone: String,
     },
+    /// Filter the log anew, until the daemon ends.
+    Log {
+        /// As in `RESPONDER_LOG`.
+        filter: String,
+    },
     /// Transfer the zone, whatever its serial.
     ZoneRetransfer {
         /// The zone.
@@ -53,6 +58,8 @@ pub enum Reply {
     Reloaded(Vec<Reloaded>),
     /// To [`Request::ZoneRefresh`] and [`Request::ZoneRetransfer`].
     Refreshed(Reloaded),
+    /// To [`Request::Log`].
+    Done,
     /// The request could not be served: one line for a person.
     Error(String),
 }

@@ -14,6 +14,7 @@ use super::{REQUEST_OCTETS, Reloaded, Reply, Request};
 use crate::{
     config::canonical_name,
     serve::Daemon,
+    telemetry,
     transfer::{Look, Refreshed},
     zone::name,
 };
@@ -98,6 +99,10 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
     };
     let daemon = Arc::clone(daemon);
     let work = tokio::task::spawn_blocking(move || match request {
+        Request::Log { filter } => match telemetry::filter_log(&filter) {
+            Ok(()) => Reply::Done,
+            Err(error) => Reply::Error(error),
+        },
         Request::Status => Reply::Status(Box::new(daemon.status())),
         Request::ZoneReload { zone } => match daemon.zones.reload(zone.as_deref()) {
             Ok(reloaded) => Reply::Reloaded(reloaded),

@@ -4,9 +4,13 @@ pub mod http;
 mod metrics;
 mod sampler;
 
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use std::{
+    io::IsTerminal,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, fmt, reload};
 
 pub use metrics::exposition;
 pub use sampler::{Sample, Sampler};
@@ -29,9 +33,34 @@ pub fn start_log() -> anyhow::Result<()> {
         Err(_) => EnvFilter::new("info"),
     };
     let colours = std::io::stdout().is_terminal();
-    let log = fmt().with_env_filter(filter).with_ansi(colours).with_target(false);
+    let log = fmt().with_ansi(colours).with_target(false);
+    let log = log.with_env_filter(filter).with_filter_reloading();
+    let handle = log.reload_handle();
     // A second start in one process (tests) keeps the first log.
-    let _ = log.try_init();
+    if log.try_init().is_ok() {
+        let _ = REFILTER.set(Box::new(move |filter| handle.reload(filter)));
+    }
+    Ok(())
+}
+
+/// Puts another filter in the place of the log's.
+type Refilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+/// That of this process' log.
+static REFILTER: OnceLock<Refilter> = OnceLock::new();
+
+/// Filters the log of the running process anew.
+///
+/// # Errors
+/// The text is no filter, or there is no log: one line.
+pub fn filter_log(text: &str) -> Result<(), String> {
+    let told = |error: &dyn std::fmt::Display| {
+        format!("\"{text}\" is no filter of the log: {error}: try \"info\" or \"debug\"")
+    };
+    let filter = EnvFilter::try_new(text).map_err(|error| told(&error))?;
+    let refilter = REFILTER.get().ok_or("this process has no log")?;
+    refilter(filter).map_err(|error| told(&error))?;
+    tracing::warn!("the log is filtered by \"{text}\" from now on");
     Ok(())
 }
 

@@ -96,6 +96,54 @@ fn without_a_daemon_commands_say_so() {
 }
 
 #[test]
+fn detach_is_for_after_the_daemon() {
+    let node = node();
+    let pins = node.path("pins");
+    node.write(
+        "r.toml",
+        &format!(
+            "[node]\nstate = \"state\"\n[listen]\naddresses = [\"127.0.0.1\"]\nport = {}\n[xdp]\nmode \
+             = \"off\"\npins = \"{}\"\n",
+            node.port,
+            shown(&pins)
+        ),
+    );
+    let detach = || node.run(&["detach", "--config", "r.toml"]);
+    let nothing = format!("nothing is pinned in {}\n", shown(&pins));
+    assert_eq!(detach(), Ran { code: Some(0), out: nothing.clone(), err: String::new() });
+    let mut daemon = node.serve();
+    let line = format!(
+        "the state directory state is locked by process {}: stop that daemon, or give this one a \
+         node.state of its own",
+        daemon.pid()
+    );
+    assert_eq!(detach(), refusal(&line));
+    daemon.signal(libc::SIGKILL);
+    daemon.wait();
+    assert_eq!(detach(), Ran { code: Some(0), out: nothing, err: String::new() });
+}
+
+#[test]
+fn the_log_is_filtered_anew_while_the_daemon_runs() {
+    let node = node();
+    let daemon = node.serve();
+    let log = |filter: &str| node.run(&["log", filter, "--config", "r.toml"]);
+    let reload = || node.run(&["zone", "reload", "a.example.", "--config", "r.toml"]);
+    let told = || daemon.log().lines().filter(|line| line.contains(" INFO ")).count();
+    let done = Ran { code: Some(0), out: String::new(), err: String::new() };
+    assert_eq!(log("warn"), done);
+    let before = told();
+    reload();
+    assert_eq!(told(), before, "{}", daemon.log());
+    assert_eq!(log("info"), done);
+    reload();
+    assert!(told() > before, "{}", daemon.log());
+    let ran = log("no such = filter");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("is no filter of the log"), "{}", ran.err);
+}
+
+#[test]
 fn a_second_daemon_names_the_first() {
     let node = node();
     let daemon = node.serve();
