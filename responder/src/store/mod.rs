@@ -205,7 +205,7 @@ impl Store {
     /// Has the writer die before it has made so many more stores to published memory.
     #[cfg(test)]
     pub fn let_the_writer_die(&self, stores: u32) {
-        self.memory.life.store(stores, std::sync::atomic::Ordering::SeqCst);
+        self.memory.life.store(stores, Ordering::SeqCst);
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
