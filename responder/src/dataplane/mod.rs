@@ -190,6 +190,9 @@ impl DataPlane {
     }
 
     /// Ends the process's part: the kernel goes on answering, if the data plane is pinned.
+    ///
+    /// # Errors
+    /// When a filter cannot be kept.
     pub fn leave(mut self) -> anyhow::Result<()> {
         if self.pins.as_ref().is_some_and(Pins::is_lasting) {
             let program = self.ebpf.program_mut(TC_PROGRAM).context("the program is missing")?;

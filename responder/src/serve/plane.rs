@@ -132,7 +132,9 @@ impl Plane {
                     warning: Some(format!("{error:#}")),
                 },
                 Err(error) => {
-                    state.programs.take().map(DataPlane::give_up);
+                    if let Some(programs) = state.programs.take() {
+                        programs.give_up();
+                    }
                     return Err(error);
                 }
             };
