@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::{Target, print};
 use crate::{
     config::canonical_name,
-    control::{Reloaded, Reply, Request, client},
+    control::{Reloaded, Reply, Request, ZoneEvent, client},
 };
 
 #[derive(Debug, Args)]
@@ -41,6 +41,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the last transfers and loads of a zone since the daemon started, the last one first.
+    History {
+        #[command(flatten)]
+        zone: One,
+        /// Print a JSON list instead of text.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +67,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
             refresh(&zone.target, Request::ZoneRetransfer { zone: zone.name })
         }
         Command::Status { zone, json } => status(&zone, json),
+        Command::History { zone, json } => history(&zone, json),
     }
 }
 
@@ -93,6 +102,39 @@ fn status(one: &One, json: bool) -> Result<()> {
     } else {
         print(&super::status::show_zones(std::slice::from_ref(zone))?)
     }
+}
+
+fn history(one: &One, json: bool) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let request = Request::ZoneHistory { zone: one.name.clone() };
+    let Reply::History(events) = client::ask(&one.target.socket()?, &request, Some(PATIENCE))?
+    else {
+        bail!("the daemon answered something else: it is of another version");
+    };
+    if json {
+        return print(&format!("{}\n", serde_json::to_string_pretty(&events)?));
+    }
+    events.iter().try_for_each(|event| print(&show_event(event)))
+}
+
+/// A line for an event; it begins with the seconds since 1970.
+fn show_event(event: &ZoneEvent) -> String {
+    let mut line = format!("{} {}", event.at, event.what);
+    if let Some(primary) = &event.primary {
+        line += &format!(" from {primary}");
+    }
+    let serial =
+        |serial: Option<u32>| serial.map_or("none".to_owned(), |serial| serial.to_string());
+    match &event.error {
+        None => line += &format!(": serial {} -> {}", serial(event.from), serial(event.serial)),
+        Some(error) => line += &format!(": serial {} stays: {error}", serial(event.from)),
+    }
+    for (figure, unit) in [(event.records, "records"), (event.octets, "octets")] {
+        if let Some(figure) = figure {
+            line += &format!(", {figure} {unit}");
+        }
+    }
+    line + &format!(", {} ms\n", event.milliseconds)
 }
 
 fn reload(name: Option<String>, target: &Target) -> Result<()> {

@@ -2,6 +2,7 @@
 //! socket in the state directory. Who may open the socket may command the daemon.
 
 pub mod client;
+mod history;
 pub mod server;
 mod status;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use history::ZoneEvent;
 pub use status::{
     DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SecondaryStatus, SocketStatus, Status,
     ZoneState, ZoneStatus,
@@ -46,6 +48,11 @@ pub enum Request {
         /// The zone.
         zone: String,
     },
+    /// Tell what happened to the zone lately.
+    ZoneHistory {
+        /// The zone.
+        zone: String,
+    },
 }
 
 /// What the daemon answers.
@@ -60,6 +67,8 @@ pub enum Reply {
     Refreshed(Reloaded),
     /// To [`Request::Log`].
     Done,
+    /// To [`Request::ZoneHistory`]: the last event first.
+    History(Vec<ZoneEvent>),
     /// The request could not be served: one line for a person.
     Error(String),
 }

@@ -108,6 +108,10 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
             Ok(reloaded) => Reply::Reloaded(reloaded),
             Err(error) => Reply::Error(format!("{error:#}")),
         },
+        Request::ZoneHistory { zone } => match daemon.zones.history(&zone) {
+            Ok(events) => Reply::History(events),
+            Err(error) => Reply::Error(format!("{error:#}")),
+        },
         Request::ZoneRefresh { .. } | Request::ZoneRetransfer { .. } => {
             Reply::Error("not a command that blocks".to_owned())
         }

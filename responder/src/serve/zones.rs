@@ -3,6 +3,7 @@
 //! Loading is slow and blocks: it happens one zone at a time, off the threads that answer. A zone
 //! that cannot be loaded harms no other, and what was served under its name goes on being served.
 
+mod history;
 mod home;
 
 use std::{
@@ -20,9 +21,10 @@ use anyhow::bail;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use self::history::History;
 use crate::{
     config::{Zone, ZoneSource, canonical_name},
-    control::{LastCommit, Reloaded, ZoneState, ZoneStatus},
+    control::{LastCommit, Reloaded, ZoneEvent, ZoneState, ZoneStatus},
     store::Store,
     transfer::Announcer,
     zone::{
@@ -36,6 +38,7 @@ pub struct Zones {
     store: Arc<Store>,
     archives: PathBuf,
     entries: Mutex<BTreeMap<String, Entry>>,
+    history: History,
     /// Held while a zone is loaded, so that two loads of one zone never cross.
     loading: Mutex<()>,
     /// Who is told of new versions.
@@ -66,11 +69,12 @@ struct Fingerprint {
 impl Zones {
     /// No zones yet. What zones keep goes into folders of their own under `archives`.
     pub fn new(store: Arc<Store>, archives: PathBuf) -> Self {
-        let (entries, loading) = (Mutex::default(), Mutex::default());
+        let (entries, history, loading) = Default::default();
         Self {
             store,
             archives,
             entries,
+            history,
             loading,
             announcer: OnceLock::new(),
             catalogs: Notify::new(),
@@ -143,6 +147,7 @@ impl Zones {
         *lock(&self.entries) = entries;
         self.store.remove_zones(former.keys().map(String::as_str));
         for (name, entry) in former {
+            self.history.forget(&name);
             entry.kept.discard();
             info!(zone = name, "zone removed: it is no longer configured");
         }
@@ -215,6 +220,19 @@ impl Zones {
         lock(&self.entries).values().map(|entry| entry.status.clone()).collect()
     }
 
+    /// What happened to a zone, the last event first.
+    ///
+    /// # Errors
+    /// There is no such zone: one line.
+    pub fn history(&self, name: &str) -> anyhow::Result<Vec<ZoneEvent>> {
+        let name = canonical_name(name)
+            .map_err(|error| anyhow::anyhow!("\"{name}\" is no name of a zone: {error}"))?;
+        if !lock(&self.entries).contains_key(&name) {
+            bail!("no zone \"{name}\" is configured: `responder status` lists the zones")
+        }
+        Ok(self.history.of(&name))
+    }
+
     fn configured(&self) -> BTreeMap<String, Zone> {
         let entries = lock(&self.entries);
         entries.iter().map(|(name, entry)| (name.clone(), entry.zone.clone())).collect()
@@ -256,6 +274,8 @@ impl Zones {
             Err(_) => Err("the zone compiler failed: please report this with the file".to_owned()),
         };
         log_load(name, &result, milliseconds);
+        let from = lock(&self.entries).get(name).and_then(|entry| entry.status.serial);
+        self.history.note(name, history::of_file(from, &result, milliseconds));
 
         let mut entries = lock(&self.entries);
         let Some(entry) = entries.get_mut(name) else { return };

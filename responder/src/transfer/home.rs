@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::zone::{Arrivals, Life, Loaded, Refusal, difference::Difference};
+use crate::{
+    control::ZoneEvent,
+    zone::{Arrivals, Life, Loaded, Refusal, difference::Difference},
+};
 
 /// Where transferred zones are served. Its methods may block.
 pub trait Home: Send + Sync {
@@ -36,6 +39,9 @@ pub trait Home: Send + Sync {
     /// # Errors
     /// It cannot be noted: one line.
     fn confirm(&self, zone: &str, life: Life) -> Result<(), String>;
+
+    /// Notes an attempt that has just ended, for whoever asks what happened.
+    fn note(&self, zone: &str, event: ZoneEvent);
 
     /// The version that is served and on disk.
     fn standing(&self, zone: &str) -> Option<Standing>;

@@ -17,7 +17,10 @@ use super::{
     secondary::Secondary,
     timers::{Timers, first_retry, spread},
 };
-use crate::zone::{Life, Loaded};
+use crate::{
+    control::ZoneEvent,
+    zone::{Life, Loaded},
+};
 
 impl Secondary {
     /// Asks the primaries, first the one that notified us, until one satisfies. True where there is a
@@ -29,6 +32,7 @@ impl Secondary {
         primaries.sort_by_key(|primary| Some(primary.address.ip()) != notified);
         let mut faults = Vec::new();
         for primary in primaries {
+            let started = Instant::now();
             match self.ask(primary, ours, want).await {
                 Ok(new) => return new,
                 Err(failure) => {
@@ -41,6 +45,17 @@ impl Secondary {
                         serial = ours,
                         cause,
                         "no transfer: {failure}"
+                    );
+                    self.shared.home.note(
+                        &self.name,
+                        ZoneEvent {
+                            what: "transfer".to_owned(),
+                            primary: Some(address.to_string()),
+                            from: ours,
+                            milliseconds: milliseconds(started.elapsed()),
+                            error: Some(failure.to_string()),
+                            ..ZoneEvent::default()
+                        },
                     );
                     faults.push(format!("{address}: {failure}"));
                 }
@@ -136,7 +151,6 @@ impl Secondary {
             .await
             .map_err(|error| Failure::new(Cause::Local, format!("the compiler failed: {error}")))?
             .map_err(Failure::from)?;
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.shared.counts.add(form.label());
         if let Form::Instead(failure) = &form {
             info!(
@@ -158,6 +172,19 @@ impl Secondary {
             committed_milliseconds = milliseconds(started.elapsed()),
             "zone transferred"
         );
+        self.shared.home.note(
+            &self.name,
+            ZoneEvent {
+                what: form.label().to_owned(),
+                primary: Some(primary.to_string()),
+                from,
+                serial: Some(serial),
+                records: Some(loaded.records),
+                octets: Some(octets),
+                milliseconds: milliseconds(time + started.elapsed()),
+                ..ZoneEvent::default()
+            },
+        );
         let mut state = self.state();
         let now = Instant::now();
         state.version = Some((serial, timers));
@@ -178,6 +205,10 @@ impl Secondary {
         };
         state.next = Instant::now() + spread(retry);
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// For how long a version is good. A primary that is a secondary itself knows how long its own is (RFC

@@ -1,9 +1,7 @@
 //! Knot, BIND, NSD and PowerDNS as secondaries of ours: what they serve is what we serve.
 
 use std::{
-    fs,
     path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -12,7 +10,7 @@ use tempfile::TempDir;
 use crate::{
     ask::{axfr, notifying, zone},
     harness::{Daemon, free_port},
-    servers::{Kind, SECRET, Server, find},
+    servers::{Kind, SECRET, Server, powerdns},
 };
 
 /// What a secondary is to do.
@@ -88,34 +86,11 @@ impl Plan {
     }
 
     fn powerdns(&self, port: u16, folder: &TempDir) -> String {
-        let database = folder.path().join("db");
-        let folder = folder.path().display();
-        let schema = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";
-        let config = format!(
-            "local-address=127.0.0.1\nlocal-port={port}\nlaunch=gsqlite3\ngsqlite3-database={}\n\
-             secondary=yes\nsocket-dir={folder}\nguardian=no\ndaemon=no\nsetuid=\nsetgid=\n\
-             allow-axfr-ips=127.0.0.0/8\nxfr-cycle-interval=1\nallow-notify-from=127.0.0.0/8\n\
-             loglevel=6\nzone-cache-refresh-interval=0\nquery-cache-ttl=0\ncache-ttl=0\n\
-             disable-syslog=yes\n",
-            database.display()
-        );
-        fs::write(format!("{folder}/pdns.conf"), &config).unwrap();
-        let text = fs::read_to_string(schema).expect("run `cargo xtask setup`");
-        let pragma = "PRAGMA journal_mode=WAL;\n";
-        let mut sqlite = Command::new(find("sqlite3"))
-            .arg(&database)
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .expect("run `cargo xtask setup`");
-        use std::io::Write as _;
-        sqlite.stdin.take().unwrap().write_all(format!("{pragma}{text}").as_bytes()).unwrap();
-        assert!(sqlite.wait().unwrap().success());
-        let util = |arguments: &[&str]| {
-            let config = format!("--config-dir={folder}");
-            let output =
-                Command::new(find("pdnsutil")).arg(config).args(arguments).output().unwrap();
-            assert!(output.status.success(), "{arguments:?}: {output:?}");
-        };
+        let folder = folder.path();
+        let more = "secondary=yes\nallow-axfr-ips=127.0.0.0/8\nxfr-cycle-interval=1\n\
+                    allow-notify-from=127.0.0.0/8\n";
+        let config = powerdns::prepare(port, folder, more);
+        let util = |arguments: &[&str]| powerdns::util(folder, arguments);
         let primary = format!("127.0.0.1:{}", self.primary);
         util(&["create-secondary-zone", "tld.test", &primary]);
         util(&["set-meta", "tld.test", "IXFR", "1"]);

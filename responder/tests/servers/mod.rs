@@ -1,5 +1,7 @@
 //! The servers that others run, as children that die with their handle.
 
+pub mod powerdns;
+
 use std::{
     fs,
     io::Read,
@@ -27,8 +29,9 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Those that are also primaries here.
-    pub const ALL: [Self; 3] = [Self::Knot, Self::Bind, Self::Nsd];
+    pub const ALL: [Self; 4] = [Self::Knot, Self::Bind, Self::Nsd, Self::PowerDns];
+    /// Those that read zone files by themselves.
+    pub const OF_FILES: [Self; 3] = [Self::Knot, Self::Bind, Self::Nsd];
 }
 
 /// A server that runs.

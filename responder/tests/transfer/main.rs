@@ -8,12 +8,18 @@ mod harness;
 #[allow(dead_code)]
 mod servers;
 
+#[path = "../distribution/ask.rs"]
+#[allow(dead_code)]
+mod ask;
+mod disturbed;
 mod guards;
 mod hostile;
 mod incremental;
+mod kill;
 mod life;
 mod notify;
 mod peers;
 mod primaries;
 mod restart;
+mod root;
 mod script;

@@ -1,11 +1,11 @@
-//! Knot, BIND and NSD as primaries.
+//! Knot, BIND, NSD and PowerDNS as primaries.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
 pub use crate::servers::{Kind, SECRET};
 use crate::{
     harness::free_port,
-    servers::{Server, find},
+    servers::{Server, find, powerdns},
 };
 
 /// A primary that runs, of one zone.
@@ -32,7 +32,7 @@ impl Primary {
             Kind::Knot => knot(plan, port, folder.path()),
             Kind::Bind => bind(plan, port, folder.path()),
             Kind::Nsd => nsd(plan, port, folder.path()),
-            Kind::PowerDns => panic!("it is no primary here"),
+            Kind::PowerDns => powerdns(plan, port, folder.path()),
         };
         let mut server = Server::start(plan.kind, port, folder, &config);
         server.until_up(plan.zone);
@@ -53,7 +53,9 @@ impl Primary {
                 command.arg("-c").arg(config).args(["zone-reload", zone]);
                 command
             }
-            Kind::Bind | Kind::Nsd | Kind::PowerDns => {
+            // It looks into its database for every query.
+            Kind::PowerDns => return load(self.folder.path(), zone),
+            Kind::Bind | Kind::Nsd => {
                 let mut command = Command::new("kill");
                 command.args(["-HUP", &self.pid().to_string()]);
                 command
@@ -72,7 +74,30 @@ impl std::ops::Deref for Primary {
     }
 }
 
+/// PowerDNS with the zone in its database.
+fn powerdns(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
+    let allowed = if plan.algorithm.is_some() { "" } else { "127.0.0.0/8" };
+    let config = powerdns::prepare(
+        port,
+        folder,
+        &format!("primary=yes\nallow-axfr-ips={allowed}\nonly-notify=\n"),
+    );
+    load(folder, plan.zone);
+    if let Some(algorithm) = plan.algorithm {
+        powerdns::util(folder, &["import-tsig-key", "k", algorithm, SECRET]);
+        powerdns::util(folder, &["activate-tsig-key", plan.zone, "k", "primary"]);
+    }
+    config
+}
+
+/// Has PowerDNS read the zone's file.
+fn load(folder: &Path, zone: &str) {
+    powerdns::util(folder, &["load-zone", zone, &folder.join("zone").display().to_string()]);
+}
+
 fn knot(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
+    // Where it keeps the differences.
+    fs::create_dir(folder.join("db")).unwrap();
     let folder = folder.display();
     let mut text = format!(
         "server:\n  listen: 127.0.0.1@{port}\n  rundir: {folder}\nlog:\n  - target: stderr\n    any: \
@@ -91,7 +116,7 @@ fn knot(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
     text += &format!("acl:\n  - id: a\n    address: 127.0.0.0/8\n    action: transfer\n{key}");
     text += &format!(
         "zone:\n  - domain: {}\n    file: {folder}/zone\n    zonefile-sync: -1\n    zonefile-load: \
-         whole\n    acl: a\n{notify}",
+         difference\n    acl: a\n{notify}",
         plan.zone
     );
     text
@@ -102,7 +127,7 @@ fn bind(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
     let mut text = format!(
         "options {{ directory \"{folder}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 \
          {{ none; }}; pid-file \"{folder}/pid\"; session-keyfile \"{folder}/session\"; recursion no; \
-         notify explicit; dnssec-validation no; notify-delay 0; }};\ncontrols {{ }};\n"
+         notify explicit; dnssec-validation no; notify-delay 0; ixfr-from-differences yes; }};\ncontrols {{ }};\n"
     );
     let mut allow = "any;".to_owned();
     let mut key = "";
@@ -126,7 +151,7 @@ fn nsd(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
     let mut text = format!(
         "server:\n  ip-address: 127.0.0.1@{port}\n  username: \"\"\n  database: \"\"\n  zonesdir: {folder}\n  pidfile: \
          {folder}/pid\n  xfrdfile: {folder}/xfrd\n  zonelistfile: {folder}/list\n  xfrdir: {folder}\n  \
-         server-count: 1\nremote-control:\n  control-enable: no\n"
+         server-count: 1\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no\n"
     );
     let mut key = "NOKEY";
     if let Some(algorithm) = plan.algorithm {
@@ -134,7 +159,8 @@ fn nsd(plan: &Plan<'_>, port: u16, folder: &Path) -> String {
         key = "k";
     }
     text += &format!(
-        "zone:\n  name: {}\n  zonefile: {folder}/zone\n  provide-xfr: 127.0.0.0/8 {key}\n",
+        "zone:\n  name: {}\n  zonefile: {folder}/zone\n  store-ixfr: yes\n  create-ixfr: yes\n  \
+         provide-xfr: 127.0.0.0/8 {key}\n",
         plan.zone
     );
     if let Some(port) = plan.notify {

@@ -10,7 +10,7 @@ use hickory_proto::{
 use crate::{
     harness::{Daemon, Node, query},
     primaries::{is_served, node, secondary},
-    script::{Differences, Say, Script, Scripted},
+    script::{Differences, End, Say, Script, Scripted},
 };
 
 fn ask(daemon: &Daemon<'_>) -> (ResponseCode, Vec<String>) {
@@ -106,4 +106,35 @@ fn a_damaged_archive_is_set_aside_and_the_zone_fetched_anew() {
     assert!(line.contains("not what was written") && line.contains("tld.test~damaged"), "{line}");
     assert!(node.path("state/zones/tld.test~damaged").exists());
     assert_eq!(refresh(&node), "zone \"tld.test.\" is fresh: serial 1\n");
+}
+
+#[test]
+fn the_history_of_a_zone_tells_what_came_from_whom() {
+    let primary = Scripted::start(Script::good(1));
+    let node = node(&secondary(&[primary.port], None, ""));
+    let daemon = node.serve();
+    daemon.until("the zone", || is_served(&daemon, 1));
+    let mut broken = Script::good(2);
+    broken.messages.truncate(1);
+    broken.end = End::Close;
+    primary.set(Some(broken));
+    refresh(&node);
+    let arguments = ["zone", "history", "TLD.test", "--json", "--config", "r.toml"];
+    let events: serde_json::Value = serde_json::from_str(&node.run(&arguments).out).unwrap();
+    let told = |event: &serde_json::Value| {
+        let field = |name: &str| event[name].to_string();
+        ["what", "primary", "from", "serial", "records", "error"].map(field).join(" ")
+    };
+    let address = format!("\"127.0.0.1:{}\"", primary.port);
+    let events: Vec<String> = events.as_array().unwrap().iter().map(told).collect();
+    let closed = "\"it closed the connection before the end of its answer\"";
+    assert_eq!(
+        events,
+        [
+            format!("\"transfer\" {address} 1 null null {closed}"),
+            format!("\"axfr\" {address} null 1 4 null"),
+        ]
+    );
+    let ran = node.run(&["zone", "history", "tld.test.", "--config", "r.toml"]);
+    assert!(ran.out.lines().next().unwrap().contains(": serial 1 stays: it closed"), "{ran:?}");
 }

@@ -71,6 +71,10 @@ pub enum End {
     CloseWithin(usize),
     /// The last message is said again for ever.
     Repeat,
+    /// The last message is said again for ever, a few times a second.
+    Drip,
+    /// It is reset.
+    Reset,
 }
 
 impl Script {
@@ -155,11 +159,19 @@ fn play(mut stream: std::net::TcpStream, script: &Script, count: &AtomicU64) {
                 stream.write_all(&vec![0; octets]).unwrap();
                 return;
             }
-            End::Repeat => {
+            End::Reset => {
+                let now = Some(std::time::Duration::ZERO);
+                socket2::SockRef::from(&stream).set_linger(now).unwrap();
+                return;
+            }
+            End::Repeat | End::Drip => {
                 let last = message(&question, messages.last().unwrap(), script);
                 let octets = [&(last.len() as u16).to_be_bytes()[..], &last].concat();
                 while stream.write_all(&octets).is_ok() {
                     count.fetch_add(octets.len() as u64, Relaxed);
+                    if script.end == End::Drip {
+                        thread::sleep(std::time::Duration::from_millis(200));
+                    }
                 }
                 return;
             }

@@ -13,6 +13,7 @@ mod off_equal;
 pub mod root;
 mod root_nsd;
 pub mod servers;
+mod transfers;
 mod trial;
 mod validate;
 
@@ -152,6 +153,18 @@ const CHECKS: &[Check] = &[
                 steady load: no answer lost; after the lease the kernel passes everything; stop with \
                 detach leaves nothing",
         run: kill::run,
+    },
+    Check {
+        name: "kill-transfers",
+        claim: "500 kills at random moments during transfers: every start serves a whole version, none \
+                older than one that was seen",
+        run: transfers::kill,
+    },
+    Check {
+        name: "ixfr-root",
+        claim: "real revisions of the root zone come from Knot as differences, and each is answered as NSD \
+                answers it",
+        run: transfers::root,
     },
     Check {
         name: "load-10k",

@@ -11,7 +11,7 @@ use tracing::{error, info};
 use super::{Entry, Zones, lock};
 use crate::{
     config::ZoneSource,
-    control::ZoneState,
+    control::{ZoneEvent, ZoneState},
     transfer::{Home, Library, Standing, Volume},
     zone::{self, Arrivals, Committed, Kept, Life, Loaded, Refusal, difference::Difference},
 };
@@ -44,6 +44,11 @@ impl Zones {
             Ok(None) => {}
             Ok(Some(Loaded { serial, records, .. })) => {
                 info!(zone = name, serial, records, milliseconds, "zone served from disk");
+                let (serial, records) = (Some(serial), Some(records));
+                let what = "disk".to_owned();
+                let event =
+                    ZoneEvent { what, serial, records, milliseconds, ..ZoneEvent::default() };
+                self.history.note(name, event);
                 self.announce(name);
                 let is_over = |standing: Standing| standing.life.rest().is_zero();
                 if self.standing(name).is_some_and(is_over) {
@@ -127,6 +132,10 @@ impl Home for Zones {
     fn confirm(&self, zone: &str, life: Life) -> Result<(), String> {
         let shelf = lock(&self.entries).get(zone).map(|entry| entry.shelf.clone());
         shelf.map_or(Ok(()), |shelf| shelf.confirm(&life)).map_err(|error| error.to_string())
+    }
+
+    fn note(&self, zone: &str, event: ZoneEvent) {
+        self.history.note(zone, event);
     }
 
     fn standing(&self, zone: &str) -> Option<Standing> {

@@ -83,7 +83,18 @@ impl Edit<'_> {
         }) else {
             return self.clear_journal();
         };
-        let last = newest(self)?.map(|(number, entry)| (number, entry.to));
+        // One that cannot be read leads nowhere: what stands there goes, and the zone does not suffer.
+        let last = newest(self).or_else(|error| match error {
+            Error::Broken { .. } => {
+                tracing::warn!("{error}: it is begun anew");
+                Ok(None)
+            }
+            error => Err(error),
+        })?;
+        let last = last.map(|(number, entry)| (number, entry.to));
+        if last.is_none() {
+            self.clear_journal()?;
+        }
         let number = match last {
             Some((number, serial)) if serial == from => number + 1,
             Some(_) => {

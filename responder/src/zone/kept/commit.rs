@@ -149,7 +149,12 @@ pub fn keep<'a, I: Iterator<Item = Owner<'a>>>(
     if most > 0 && archive.read()?.serial()?.is_some() {
         let mut writer = archive.writer()?;
         let mut edit = writer.begin()?;
-        if let Some((keys, difference)) = rewrite(archive, &mut edit, owners(), most)? {
+        let rewritten = match rewrite(archive, &mut edit, owners(), most) {
+            // What is damaged is written anew, without a look at it.
+            Err(Error::Broken { .. }) => None,
+            other => other?,
+        };
+        if let Some((keys, difference)) = rewritten {
             if keys.is_empty() && life.is_none() {
                 return Ok(());
             }

@@ -123,3 +123,30 @@ fn what_breaks_the_chain_empties_the_journal() {
     archive.replace(lend(&Zone::new()), [], &[]).unwrap();
     assert_eq!(way(&archive, 4), None);
 }
+
+#[test]
+fn a_damaged_journal_is_noticed_and_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = open(folder.path());
+    go_on(&archive, 4, Some(&difference(3, 4)), MANY);
+    go_on(&archive, 5, Some(&difference(4, 5)), MANY);
+    drop(archive);
+    let data = folder.path().join("00000001/data.mdb");
+    let mut octets = std::fs::read(&data).unwrap();
+    // The address that came with serial 5, wherever it stands.
+    let wanted =
+        [&[1_u8, b'a', 7][..], b"example\0\0\x01\0\0\0\x3c\0\x04", &5_u32.to_be_bytes()].concat();
+    let places: Vec<usize> =
+        (0..octets.len()).filter(|at| octets[*at..].starts_with(&wanted)).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| octets[at + 2] ^= 1);
+    std::fs::write(&data, octets).unwrap();
+    let archive = open(folder.path());
+    {
+        let view = archive.read().unwrap();
+        let mut changes = changes_since(&view, 4).unwrap().unwrap();
+        assert!(matches!(changes.next(), Some(Err(super::super::Error::Broken { .. }))));
+    }
+    go_on(&archive, 6, Some(&difference(5, 6)), MANY);
+    assert_eq!((way(&archive, 4), way(&archive, 5)), (None, Some(vec![(5, 6)])));
+}
