@@ -2,7 +2,10 @@
 //!
 //! One record on one line: an owner of letters, digits, hyphens, underscores and dots (or none), a TTL
 //! and `IN` or not, and NS, A, AAAA or DS with data of one word each. Anything else, right or wrong, is
-//! left to `domain`: what is read here means the same there.
+//! left to `domain`: what is read here means the same there, and a test reads the same files both ways.
+//!
+//! Zone files are the library's to read. This is here because a million delegations took half a second
+//! to a second longer without it, when a load as a whole may take two.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
