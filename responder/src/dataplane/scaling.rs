@@ -57,6 +57,9 @@ impl Scaling {
             return Ok(None);
         }
         let mut switches = Vec::from_iter(Switch::set(folder.join("threaded"), "1")?);
+        if !switches.is_empty() {
+            prefer_pollers(interface);
+        }
         let everyone = mask(&read(Path::new("/sys/devices/system/cpu/online"))?);
         for queue in queues {
             switches.extend(Switch::set(queue.join("rps_cpus"), &everyone)?);
@@ -71,6 +74,25 @@ impl Drop for Scaling {
             // The interface may be gone, and the switch with it.
             if let Err(error) = fs::write(file, found) {
                 tracing::debug!("{}: {error}", file.display());
+            }
+        }
+    }
+}
+
+/// Lets the threads that poll an interface go before whatever else wants a processor, as interrupts do:
+/// a zone that is being compiled must not cost a query. Without the right to, they stay as they are.
+fn prefer_pollers(interface: &str) {
+    let name = format!("napi/{interface}-");
+    let Ok(processes) = fs::read_dir("/proc") else { return };
+    for process in processes.filter_map(Result::ok) {
+        let Ok(number) = process.file_name().to_string_lossy().parse::<libc::id_t>() else {
+            continue;
+        };
+        if read(&process.path().join("comm")).is_ok_and(|comm| comm.starts_with(&name)) {
+            // SAFETY: a plain system call.
+            let failed = unsafe { libc::setpriority(libc::PRIO_PROCESS, number, -20) } != 0;
+            if failed {
+                tracing::debug!("{name}: {}", std::io::Error::last_os_error());
             }
         }
     }
