@@ -63,20 +63,21 @@ fn a_zone_is_served_from_disk_after_a_kill() {
 #[test]
 fn the_expiry_clock_goes_on_while_no_daemon_runs() {
     let mut script = Script::good(7);
-    script.timers = [1, 1, 4];
+    // Long enough for a start on a busy machine.
+    script.timers = [1, 1, 8];
     let primary = Scripted::start(script.clone());
-    let bounds = "[transfer]\nrefresh-min = \"1s\"\nretry-min = \"1s\"\nexpire-min = \"4s\"\n";
+    let bounds = "[transfer]\nrefresh-min = \"1s\"\nretry-min = \"1s\"\nexpire-min = \"8s\"\n";
     let node = node(&secondary(&[primary.port], None, bounds));
     let daemon = node.serve();
     daemon.until("the zone", || is_served(&daemon, 7));
     // A refresh that finds nothing new is remembered too.
-    std::thread::sleep(Duration::from_millis(3000));
+    std::thread::sleep(Duration::from_millis(6000));
     primary.set(None);
     drop(daemon);
     let daemon = node.serve();
     assert_eq!(ask(&daemon).0, ResponseCode::NoError);
     drop(daemon);
-    std::thread::sleep(Duration::from_millis(4500));
+    std::thread::sleep(Duration::from_millis(8500));
     let daemon = node.serve();
     assert_eq!(ask(&daemon).0, ResponseCode::ServFail);
     assert_eq!(daemon.zone("tld.test.")["state"], "expired");
