@@ -145,21 +145,24 @@ pub fn cover<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     if cell == 0 {
         return fault;
     }
-    if is_said(s, zone, cell) {
+    let origin = s.origin;
+    if !begins_with_nonexistent(s, zone) {
+        prove(platform, s, zone, origin, cell);
         return Next::Reply;
     }
-    let origin = s.origin;
-    prove(platform, s, zone, origin, cell);
+    // What may be there already is known: no search.
+    let is_encloser = zone.denial == denial::NSEC3 && cell == zone.apex_proof;
+    if cell != zone.no_wildcard && !is_encloser {
+        let Some(cell) = platform.object::<Cell>(cell) else { return fault };
+        push(platform, s, origin, cell.fragment(zone.version), section::AUTHORITY, 0);
+    }
     Next::Reply
 }
 
-/// Whether the fragment with which the reply began has the record of a cell already.
+/// Whether the reply consists of the fragment for names that do not exist right below the apex.
 #[inline(always)]
-fn is_said(s: &Scratch, zone: &Snapshot, cell: Address) -> bool {
-    zone.nonexistent != 0
-        && s.items_length.get() == 1
-        && s.items[0].fragment == zone.nonexistent
-        && (cell == zone.no_wildcard || (zone.denial == denial::NSEC3 && cell == zone.apex_proof))
+fn begins_with_nonexistent(s: &Scratch, zone: &Snapshot) -> bool {
+    zone.nonexistent != 0 && s.items_length.get() == 1 && s.items[0].fragment == zone.nonexistent
 }
 
 /// The next closer name as a sort key: its labels below the apex, from the right (RFC 4034, section 6.1).

@@ -39,7 +39,8 @@ pub fn begin<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     Next::Continue
 }
 
-/// The zone's data are too old to be served. Behind an alias, the reply stays with what was said.
+/// The zone's data are too old to be served. If that came about between an alias and its target, the reply
+/// stays with what was said.
 #[inline(always)]
 pub(crate) fn expired(s: &mut Scratch) -> Next {
     if s.answers_length.get() == 0 {
