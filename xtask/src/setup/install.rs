@@ -31,7 +31,7 @@ if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
     chmod 755 "$policy"
 fi
-for unit in nsd knot named unbound; do
+for unit in nsd knot named unbound pdns bird frr exabgp; do
     # Only servers that come with this installation are kept from starting at boot.
     [ -e "/lib/systemd/system/$unit.service" ] || new="${new:-} $unit"
 done

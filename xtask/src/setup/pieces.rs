@@ -125,6 +125,10 @@ pub fn all() -> Vec<Piece> {
         piece("ldns-signzone", Test, || program("ldns-signzone"), Packages(&["ldnsutils"])),
         piece("bpftool", Test, || program("bpftool"), Packages(&["bpftool"])),
         piece("clang", Test, || program("clang"), Packages(&["clang"])),
+        // The routing daemons that announce a node's services, and of which the laboratory's internet is made.
+        piece("BIRD", Test, || program("bird"), Packages(&["bird2"])),
+        piece("FRR", Test, || file("/usr/lib/frr/bgpd"), Packages(&["frr"])),
+        piece("ExaBGP", Test, || program("exabgp"), Packages(&["exabgp"])),
         piece("ps", Test, || program("ps"), Packages(&["procps"])),
         piece(
             "libbpf's headers",
