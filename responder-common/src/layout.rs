@@ -11,7 +11,7 @@ use core::mem::{align_of, offset_of, size_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes whenever a layout in this file changes its meaning.
-pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 7 };
+pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 8 };
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -53,8 +53,13 @@ pub struct Root {
     /// Odd.
     pub multiplier: u64,
     /// When the kernel programs stop answering, in nanoseconds of the kernel's coarse monotonic clock.
-    /// Written while queries are answered.
+    /// Written while queries are answered. Zero: they are switched off (`responder xdp off`).
     pub lease: u64,
+    /// What the zones were compiled by: a store of another compiler's is not gone on with. Zero while
+    /// that cannot be told yet.
+    pub compiler: u64,
+    /// Whose store this is: a daemon goes on with its own only.
+    pub owner: u64,
     /// Nothing: everything behind it stands elsewhere.
     #[cfg(feature = "other-layout")]
     pub shift: [u64; 8],
@@ -86,8 +91,14 @@ pub struct ZoneSlot {
     pub hash: u64,
     /// The zone's [`Snapshot`]; none where a zone was removed. Storing it is the commit.
     pub snapshot: Address,
-    /// Zero.
-    pub padding: u32,
+    /// Bits of [`switch`].
+    pub switches: u32,
+}
+
+/// What an operator has switched for a zone.
+pub mod switch {
+    /// The kernel programs leave its queries to the sockets.
+    pub const OFF: u32 = 1;
 }
 
 /// One committed version of a zone: all that hangs together changes by one store of its address.
@@ -118,8 +129,11 @@ pub struct Snapshot {
     pub iterations: u16,
     /// How far a key's first word is shifted for its place in the directory.
     pub directory_shift: u8,
-    /// Not zero: the data are too old to be served. Written while queries are answered.
-    pub expired: u8,
+    /// Zero.
+    pub padding: u8,
+    /// When the data become too old to be served, in nanoseconds of the clock of [`Root::lease`]; zero is
+    /// never. Written while queries are answered.
+    pub deadline: u64,
     /// The apex's name, lower-case, zeros behind it.
     pub name: [u64; 32],
     /// The chain of NSEC or NSEC3 by key, cut into leaves: a [`Link`] for each leaf, its first key and
@@ -139,6 +153,21 @@ pub struct Snapshot {
     pub no_wildcard: Address,
     /// The salt, zeros behind it.
     pub salt: [u64; 7],
+    /// What a writer must know to go on with this version, which no reader looks at; none while the version
+    /// is being changed, or nobody can go on with it.
+    pub ledger: Address,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl Snapshot {
+    /// Whether the data are too old to be served, `now` being a look at the clock.
+    #[inline(always)]
+    pub fn is_expired(&self, now: impl FnOnce() -> u64) -> bool {
+        // SAFETY: the reference is valid for reads; volatile, because the daemon may store to it.
+        let deadline = unsafe { core::ptr::read_volatile(&raw const self.deadline) };
+        deadline != 0 && now() >= deadline
+    }
 }
 
 /// A place in the chain of NSEC or NSEC3, or in the list of its leaves.
@@ -421,8 +450,8 @@ pub mod patch {
 }
 
 const _: () = {
-    assert!(size_of::<Snapshot>() == 368 && align_of::<Snapshot>() == 8);
-    assert!(offset_of!(Snapshot, name) == 32);
+    assert!(size_of::<Snapshot>() == 384 && align_of::<Snapshot>() == 8);
+    assert!(offset_of!(Snapshot, name) == 40);
     assert!(size_of::<Bucket>() == 64);
     assert!(size_of::<Link>() == 16 && size_of::<Cell>() == 16);
     assert!(size_of::<Fragment>() == 16);

@@ -116,6 +116,7 @@ fn probe_zone<P: Platform>(platform: &P, s: &mut Scratch, depth: u32) -> bool {
             return true;
         }
         s.zone.set(slot.snapshot);
+        s.switches.set(slot.switches);
         false
     });
     s.zone.get() != 0
@@ -179,7 +180,7 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     let Some(zone) = platform.object::<Snapshot>(s.zone.get()) else {
         return Next::Stop(Verdict::Fault);
     };
-    if zone.expired != 0 {
+    if zone.is_expired(|| platform.now()) {
         return plan::expired(s);
     }
     let version = zone.version;

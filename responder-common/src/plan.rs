@@ -36,6 +36,9 @@ pub fn begin<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         explain(s, ede::NOT_AUTHORITATIVE);
         return refused(s);
     }
+    if P::IS_KERNEL && s.switches.get() & layout::switch::OFF != 0 {
+        return Next::Stop(Verdict::SwitchedOff);
+    }
     Next::Continue
 }
 

@@ -16,6 +16,12 @@ pub unsafe trait Platform {
     /// The object at an address, or nothing where the address leads nowhere.
     fn object<T: FromBytes + Immutable>(&self, address: Address) -> Option<&T>;
 
+    /// Whether this is the kernel, where an operator may switch the answering off.
+    const IS_KERNEL: bool;
+
+    /// The monotonic clock, the coarse kind, in nanoseconds.
+    fn now(&self) -> u64;
+
     /// Calls `step` with 0, 1, 2 … until it says `false`, `times` times at most.
     ///
     /// In the kernel this is `bpf_loop`: the body is verified once, whatever `times` is. A step must

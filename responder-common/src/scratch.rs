@@ -162,6 +162,8 @@ pub struct Scratch {
     pub name_labels: Hidden<u32>,
     /// The zone's snapshot.
     pub zone: Hidden<u32>,
+    /// The zone's bits of [`crate::layout::switch`].
+    pub switches: Hidden<u32>,
     /// The node that the walk ended at: the name's own, a delegation's, or the closest encloser's.
     pub node: Hidden<u32>,
     /// How many labels of the current name that node matches.

@@ -159,6 +159,8 @@ verdicts! {
     NoRoom = Pass "pass-no-room",
     /// No daemon has renewed the lease in time: nobody knows how old the zones are.
     Lease = Pass "pass-lease",
+    /// An operator has switched the kernel's answers off, for all zones or for this one.
+    SwitchedOff = Pass "pass-switched-off",
     /// The engine met what cannot be: a fault of the program or of the store.
     Fault = Pass "pass-fault",
 }

@@ -177,6 +177,12 @@ struct Loops;
 
 // SAFETY: there are no objects.
 unsafe impl Platform for Loops {
+    const IS_KERNEL: bool = false;
+
+    fn now(&self) -> u64 {
+        0
+    }
+
     fn root(&self) -> &Root {
         unreachable!("no test asks for it")
     }

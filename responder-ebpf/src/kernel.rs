@@ -124,17 +124,29 @@ impl Kernel {
     /// Ends the work on a packet if the daemon's lease has run out.
     #[inline(always)]
     pub fn check_lease(&self) -> Result<(), Verdict> {
-        // SAFETY: an aligned word of the map; volatile, because the daemon writes it meanwhile. The helper
-        // has no arguments.
-        let (until, now) =
-            unsafe { (ptr::read_volatile(&raw const self.root.lease), bpf_ktime_get_coarse_ns()) };
-        if now < until { Ok(()) } else { Err(Verdict::Lease) }
+        // SAFETY: an aligned word of the map; volatile, because the daemon writes it meanwhile.
+        let until = unsafe { ptr::read_volatile(&raw const self.root.lease) };
+        if self.now() < until {
+            Ok(())
+        } else if until == 0 {
+            Err(Verdict::SwitchedOff)
+        } else {
+            Err(Verdict::Lease)
+        }
     }
 }
 
 // SAFETY: objects are inside a segment's memory: the mask bounds their start, and the slack behind the
 // addressable octets holds the largest of them. The daemon changes published words by single stores.
 unsafe impl Platform for Kernel {
+    const IS_KERNEL: bool = true;
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        // SAFETY: a helper without arguments.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
     #[inline(always)]
     fn root(&self) -> &Root {
         self.root

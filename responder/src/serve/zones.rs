@@ -274,6 +274,10 @@ impl Zones {
             Err(_) => Err("the zone compiler failed: please report this with the file".to_owned()),
         };
         log_load(name, &result, milliseconds);
+        if result.is_ok() {
+            // Data of a file do not grow too old, whatever was served before.
+            self.expire_after(name, None);
+        }
         let from = lock(&self.entries).get(name).and_then(|entry| entry.status.serial);
         self.history.note(name, history::of_file(from, &result, milliseconds));
 

@@ -245,8 +245,7 @@ impl<'a> Commit<'a> {
     /// When the store is full.
     pub fn ready(mut self, mut snapshot: Snapshot, labels: u32) -> io::Result<Ready<'a>> {
         snapshot.version = self.version();
-        // What changes a zone is news of it.
-        snapshot.expired = 0;
+        snapshot.ledger = 0;
         let slots = (u64::from(self.before.index_mask) + 1) * BUCKET_SLOTS as u64;
         let grown = if (self.index_used + self.filled) * 16 > slots * 13 {
             let (index, buckets, names) = self.grown_index()?;

@@ -8,8 +8,10 @@
 //! | [`publish`] | the zone table: a zone comes, changes and goes by one store |
 //! | [`commit`] | a version that shares all but what changed with the one before |
 //! | [`shared`] | what many names of a zone refer to, stored once |
+//! | [`clock`] | the clock by which zones expire |
 //! | [`readers`] | when what was taken out of service may be used again |
 
+pub mod clock;
 mod commit;
 mod free;
 pub mod memory;
@@ -222,6 +224,13 @@ impl Store {
 // SAFETY: `Memory::object` checks bounds; published words change by single stores only, and space is not
 // reused while a registered reader may see it.
 unsafe impl Platform for Store {
+    const IS_KERNEL: bool = false;
+
+    #[inline(always)]
+    fn now(&self) -> u64 {
+        clock::now()
+    }
+
     #[inline(always)]
     fn root(&self) -> &Root {
         self.memory.root()

@@ -5,6 +5,7 @@ use std::{
     io,
     mem::offset_of,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::Duration,
 };
 
 use responder_common::{
@@ -15,7 +16,7 @@ use responder_common::{
 };
 use zerocopy::IntoBytes;
 
-use super::{Space, Store, Writer, space::Holding};
+use super::{Space, Store, Writer, clock, space::Holding};
 
 /// The zones being served, by their apex in lower-case wire form.
 #[derive(Default)]
@@ -145,20 +146,18 @@ impl Store {
         let writer = self.writer();
         let zone = writer.directory.zones.get(apex)?;
         let snapshot: &Snapshot = self.memory.object(zone.snapshot)?;
-        Some((snapshot.serial, snapshot.expired != 0))
+        Some((snapshot.serial, snapshot.is_expired(clock::now)))
     }
 
-    /// Has a served zone answered with SERVFAIL because it is too old, or from its data again: one store
-    /// of one word. The next version that is published is not expired. False where it is not served.
-    pub fn set_expired(&self, apex: &[u8], expired: bool) -> bool {
-        const OFFSET: usize = offset_of!(Snapshot, expired);
+    /// Has a served zone answered with SERVFAIL once so much time has passed, or never: one store of one
+    /// word, which readers heed whether this process lives or not. A version that a commit publishes keeps
+    /// it, one that was compiled as a whole has none. False where the zone is not served.
+    pub fn expire_after(&self, apex: &[u8], time: Option<Duration>) -> bool {
+        const OFFSET: usize = offset_of!(Snapshot, deadline);
         let writer = self.writer();
         let Some(zone) = writer.directory.zones.get(apex) else { return false };
         let word = zone.snapshot + (OFFSET / UNIT as usize) as Address;
-        let Some(octets) = self.memory.octets(word, UNIT as usize) else { return false };
-        let mut octets: [u8; UNIT as usize] = octets.try_into().expect("as many as were asked for");
-        octets[OFFSET % UNIT as usize] = u8::from(expired);
-        self.memory.store_word(word, u64::from_ne_bytes(octets));
+        self.memory.store_word(word, time.map_or(0, clock::after));
         true
     }
 

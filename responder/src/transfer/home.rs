@@ -9,7 +9,8 @@ use crate::{
 
 /// Where transferred zones are served. Its methods may block.
 pub trait Home: Send + Sync {
-    /// Serves what came from these primaries as the zone's new version, not expired.
+    /// Serves what came from these primaries as the zone's new version. Once its life is over, the zone is
+    /// answered with SERVFAIL.
     ///
     /// # Errors
     /// It cannot be served, or the zone no longer comes from these primaries: one line. What was served
@@ -22,7 +23,7 @@ pub trait Home: Send + Sync {
         life: Life,
     ) -> Result<Loaded, Refusal>;
 
-    /// Serves what differences from these primaries make of the version that is served; not expired.
+    /// Serves what differences from these primaries make of the version that is served.
     ///
     /// # Errors
     /// As [`Home::serve`]; the whole zone may still be had.
@@ -34,7 +35,7 @@ pub trait Home: Send + Sync {
         life: Life,
     ) -> Result<Loaded, Refusal>;
 
-    /// Notes for the next start that the served version is good for longer.
+    /// The served version is good for longer; that is noted for the next start too.
     ///
     /// # Errors
     /// It cannot be noted: one line.
@@ -45,12 +46,6 @@ pub trait Home: Send + Sync {
 
     /// The version that is served and on disk.
     fn standing(&self, zone: &str) -> Option<Standing>;
-
-    /// Has the served zone answered with SERVFAIL, or from its data again.
-    ///
-    /// # Errors
-    /// There is no memory for that: one line.
-    fn set_expired(&self, zone: &str, expired: bool) -> Result<(), String>;
 }
 
 /// A version that is served and on disk.

@@ -184,7 +184,7 @@ impl Secondary {
                     let expiry = self.expiry();
                     tokio::select! {
                         news = &mut turn => break news,
-                        () = sleep_until(expiry) => self.expire().await,
+                        () = sleep_until(expiry) => self.expire(),
                     }
                 }
             };
@@ -225,7 +225,7 @@ impl Secondary {
             tokio::select! {
                 () = sleep_until(due) => {
                     if expiry <= Instant::now() {
-                        self.expire().await;
+                        self.expire();
                     } else if requests {
                         return;
                     }
@@ -244,8 +244,8 @@ impl Secondary {
         }
     }
 
-    /// Ends the life of the data: the zone answers SERVFAIL until they are fresh again.
-    async fn expire(&self) {
+    /// Tells that the data are too old. What answers has known the moment all along (`Home::confirm`).
+    fn expire(&self) {
         {
             let mut state = self.state();
             let over = state.expiry.is_some_and(|expiry| expiry <= Instant::now());
@@ -260,15 +260,6 @@ impl Secondary {
             "the zone has expired: no primary confirmed it for as long as its SOA allows; it is \
              answered with SERVFAIL until one does"
         );
-        self.set_expired(true).await;
-    }
-
-    pub(super) async fn set_expired(&self, expired: bool) {
-        let (home, name) = (Arc::clone(&self.shared.home), self.name.clone());
-        let marked = tokio::task::spawn_blocking(move || home.set_expired(&name, expired)).await;
-        if let Ok(Err(message)) = marked {
-            error!(zone = self.name, "the zone cannot be marked: {message}");
-        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -122,7 +122,6 @@ impl Secondary {
             warn!(zone = self.name, "a restart will take the zone for older than it is: {message}");
         }
         if was_expired {
-            self.set_expired(false).await;
             info!(zone = self.name, %primary, "the zone is fresh again: it is answered for");
         }
     }
@@ -189,7 +188,6 @@ impl Secondary {
         let now = Instant::now();
         state.version = Some((serial, timers));
         state.expiry = Some(now + good);
-        // A new version is published unexpired.
         state.expired = false;
         state.succeed(primary, timers, now);
         Ok(())

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tracing::{error, info};
@@ -50,11 +50,11 @@ impl Zones {
                     ZoneEvent { what, serial, records, milliseconds, ..ZoneEvent::default() };
                 self.history.note(name, event);
                 self.announce(name);
-                let is_over = |standing: Standing| standing.life.rest().is_zero();
-                if self.standing(name).is_some_and(is_over) {
+                let rest = self.standing(name).map(|standing| standing.life.rest());
+                if rest.is_some_and(|rest| rest.is_zero()) {
                     error!(zone = name, "the zone expired while no daemon ran");
-                    let _ = self.mark(name, true);
                 }
+                self.expire_after(name, rest);
             }
             Err(message) => error!(zone = name, "what is on disk cannot be served: {message}"),
         }
@@ -83,7 +83,7 @@ impl Zones {
         let result = guarded(|| work(&mut kept));
         if result.is_ok() {
             // Even the same contents are fresh again.
-            self.mark(zone, false)?;
+            self.expire_after(zone, Some(life.rest()));
         }
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         if let Some(entry) = lock(&self.entries).get_mut(zone) {
@@ -94,10 +94,12 @@ impl Zones {
         result
     }
 
-    fn mark(&self, zone: &str, expired: bool) -> Result<(), String> {
-        // One that is not served is answered with REFUSED anyhow.
-        self.store.set_expired(&zone::name::from_text_lower(zone)?, expired);
-        Ok(())
+    /// Has a zone answered with SERVFAIL from then on; one that is not served is answered with REFUSED
+    /// anyhow.
+    pub(super) fn expire_after(&self, zone: &str, time: Option<Duration>) {
+        if let Ok(apex) = zone::name::from_text_lower(zone) {
+            self.store.expire_after(&apex, time);
+        }
     }
 }
 
@@ -130,6 +132,7 @@ impl Home for Zones {
     }
 
     fn confirm(&self, zone: &str, life: Life) -> Result<(), String> {
+        self.expire_after(zone, Some(life.rest()));
         let shelf = lock(&self.entries).get(zone).map(|entry| entry.shelf.clone());
         shelf.map_or(Ok(()), |shelf| shelf.confirm(&life)).map_err(|error| error.to_string())
     }
@@ -146,11 +149,6 @@ impl Home for Zones {
         };
         let (life, soa) = shelf.life().filter(|_| state == ZoneState::Serving)?;
         Some(Standing { soa, life })
-    }
-
-    fn set_expired(&self, zone: &str, expired: bool) -> Result<(), String> {
-        let _alone = lock(&self.loading);
-        self.mark(zone, expired)
     }
 }
 

@@ -196,7 +196,8 @@ fn empty_snapshot(apex: &[u8]) -> Snapshot {
         salt_length: 0,
         iterations: 0,
         directory_shift: 0,
-        expired: 0,
+        padding: 0,
+        deadline: 0,
         name: padded,
         leaves: 0,
         leaves_length: 0,
@@ -205,6 +206,8 @@ fn empty_snapshot(apex: &[u8]) -> Snapshot {
         nonexistent: 0,
         no_wildcard: 0,
         salt: [0; 7],
+        ledger: 0,
+        reserved: 0,
     }
 }
 
