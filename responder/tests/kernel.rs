@@ -100,6 +100,54 @@ fn without_a_lease_the_kernel_passes_everything() {
 }
 
 #[test]
+fn a_zone_expires_in_the_kernel_by_itself() {
+    let (plane, store) = load();
+    sample_zones(&store);
+    let (apex, mut host, mut reply) = (b"\x03lac\0", Answerer::new(Arc::clone(&store)), Vec::new());
+    let ask = query(1, apex, 6, None);
+    let mut rcode = || {
+        assert_eq!(compare(&plane, &mut host, &ask, &mut reply), Action::Reply);
+        reply[3] & 15
+    };
+    assert_eq!(rcode(), 0, "a zone lasts for ever at first");
+    let soon = Duration::from_millis(300);
+    assert!(store.expire_after(apex, Some(soon)));
+    assert_eq!(rcode(), 0, "not yet");
+    std::thread::sleep(soon + Duration::from_millis(50));
+    assert_eq!(rcode(), 2, "nobody but the clock has touched it");
+    store.expire_after(apex, Some(Duration::from_secs(3600)));
+    assert_eq!(rcode(), 0, "confirmed");
+}
+
+#[test]
+fn what_is_switched_off_is_passed_and_counted() {
+    let (plane, store) = load();
+    let apex = b"\x03lac\0".to_vec();
+    let frame = |name: &[u8]| Headers::v4().frame(&query(1, name, 6, None));
+    let action = |hook, name: &[u8]| plane.trial(hook, &frame(name)).expect("a run").action;
+    // Before the zone is there, and it holds when it comes.
+    store.switch_off([apex.clone()].into());
+    sample_zones(&store);
+    for hook in [HookPoint::Xdp, HookPoint::Tc] {
+        assert_eq!(action(hook, &apex), Action::Pass, "{hook:?}");
+        assert_eq!(action(hook, b"\x07nowhere\0"), Action::Reply, "{hook:?}: not of the zone");
+    }
+    let mut host = Answerer::new(Arc::clone(&store));
+    let verdict = host.verdict(&query(1, &apex, 6, None), Transport::Udp, &mut Vec::new());
+    assert_eq!(verdict.action(), Action::Reply, "the sockets answer");
+    store.switch_off([].into());
+    for hook in [HookPoint::Xdp, HookPoint::Tc] {
+        assert_eq!(action(hook, &apex), Action::Reply, "{hook:?}: on again");
+        store.set_lease(0);
+        assert_eq!(action(hook, b"\x07nowhere\0"), Action::Pass, "{hook:?}: all is off");
+        store.set_lease(u64::MAX);
+    }
+    let counters = plane.counters();
+    let count = |hook: &std::collections::BTreeMap<String, u64>| hook["pass-switched-off"];
+    assert_eq!((count(&counters.xdp), count(&counters.tc)), (2, 2));
+}
+
+#[test]
 fn kernel_and_host_agree_byte_for_byte() {
     let (plane, store) = load();
     let names = sample_zones(&store);

@@ -7,6 +7,7 @@ mod log;
 mod query;
 mod serve;
 mod status;
+mod xdp;
 mod zone;
 
 use std::{
@@ -60,6 +61,11 @@ enum Command {
     Detach(detach::Arguments),
     /// Filter the log of the running daemon anew, until it ends.
     Log(log::Arguments),
+    /// Switch the kernel's answers on or off while the daemon runs.
+    ///
+    /// Off, queries are left to the sockets, which give the same answers; the programs stay attached and
+    /// count them (`pass-switched-off`). A switch is kept over restarts.
+    Xdp(xdp::Arguments),
     /// Commands for the zones of the running daemon.
     Zone(zone::Arguments),
 }
@@ -101,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
         Command::Log(arguments) => log::run(arguments),
+        Command::Xdp(arguments) => xdp::run(arguments),
         Command::Zone(arguments) => zone::run(arguments),
     };
     match result {

@@ -61,6 +61,12 @@ fn write_data_plane(text: &mut String, status: &Status) -> Result<()> {
     if let Some(reason) = &plane.degraded {
         writeln!(text, "  DEGRADED, only sockets answer: {reason}")?;
     }
+    if plane.switched_off.all {
+        writeln!(text, "  SWITCHED OFF, only sockets answer: `responder xdp on`")?;
+    }
+    for zone in &plane.switched_off.zones {
+        writeln!(text, "  switched off for {zone}: `responder xdp on --zone {zone}`")?;
+    }
     for attachment in &plane.attachments {
         let warning = attachment.warning.as_ref().map_or(String::new(), |w| format!(": {w}"));
         let spread = if attachment.receive_scaling { ", spread over the processors" } else { "" };

@@ -38,6 +38,13 @@ pub enum Request {
         /// The zone.
         zone: String,
     },
+    /// Switch the kernel's answers on or off; kept over restarts.
+    Xdp {
+        /// Whether they are to be on.
+        on: bool,
+        /// The zone; all of them if absent.
+        zone: Option<String>,
+    },
     /// Filter the log anew, until the daemon ends.
     Log {
         /// As in `RESPONDER_LOG`.
@@ -65,7 +72,7 @@ pub enum Reply {
     Reloaded(Vec<Reloaded>),
     /// To [`Request::ZoneRefresh`] and [`Request::ZoneRetransfer`].
     Refreshed(Reloaded),
-    /// To [`Request::Log`].
+    /// To [`Request::Log`] and [`Request::Xdp`].
     Done,
     /// To [`Request::ZoneHistory`]: the last event first.
     History(Vec<ZoneEvent>),

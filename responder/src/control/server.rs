@@ -103,6 +103,10 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
             Ok(()) => Reply::Done,
             Err(error) => Reply::Error(error),
         },
+        Request::Xdp { on, zone } => match daemon.switch(on, zone.as_deref()) {
+            Ok(()) => Reply::Done,
+            Err(error) => Reply::Error(format!("{error:#}")),
+        },
         Request::Status => Reply::Status(Box::new(daemon.status())),
         Request::ZoneReload { zone } => match daemon.zones.reload(zone.as_deref()) {
             Ok(reloaded) => Reply::Reloaded(reloaded),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dataplane::{Attachment, Mode},
+    serve::SwitchedOff,
     store::Usage,
     zone::Committed,
 };
@@ -190,6 +191,9 @@ pub struct DataPlaneStatus {
     pub configured: Mode,
     /// Why it is less than that, if it is.
     pub degraded: Option<String>,
+    /// What an operator has switched off.
+    #[serde(default)]
+    pub switched_off: SwitchedOff,
     /// Where it is pinned, if it outlives the daemon.
     pub pins: Option<PathBuf>,
     /// For how many seconds it does.

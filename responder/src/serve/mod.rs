@@ -13,6 +13,7 @@ mod responses;
 mod signed;
 mod sockets;
 mod state;
+mod switches;
 mod tcp;
 mod udp;
 mod zones;
@@ -36,12 +37,15 @@ use tracing::{error, info, warn};
 
 pub use counters::{Counters, Event};
 pub use plane::{OnStop, Plane, interface_exists, label as mode_label};
+pub use switches::{SwitchedOff, Switches};
 pub use zones::Zones;
 
 use self::{catalogs::Catalogs, responses::AnswererPool, sockets::Sockets, state::StateDirectory};
 use crate::{
     config::{Config, Limits},
-    control::{self, CONTROL_SOCKET, NodeStatus, SocketStatus, Status, ZoneStatus},
+    control::{
+        self, CONTROL_SOCKET, DataPlaneStatus, NodeStatus, SocketStatus, Status, ZoneStatus,
+    },
     dataplane,
     store::Store,
     telemetry::{self, Sampler},
@@ -59,6 +63,8 @@ pub struct Daemon {
     catalogs: Catalogs,
     /// The kernel's part.
     pub plane: Plane,
+    /// What of it an operator has switched off.
+    pub switches: Switches,
     /// What the UDP sockets did.
     pub udp: Arc<Counters>,
     /// What the TCP sockets did.
@@ -72,6 +78,8 @@ pub struct Daemon {
 
 impl Daemon {
     fn new(config: Config, plane: Plane, store: Arc<Store>) -> Result<Arc<Self>> {
+        let switches = Switches::kept_in(&config.node.state)?;
+        switches.apply(&store);
         let zones = Arc::new(Zones::new(Arc::clone(&store), config.node.state.join("zones")));
         let home: Arc<dyn Home> = Arc::clone(&zones) as _;
         let library: Arc<dyn Library> = Arc::clone(&zones) as _;
@@ -82,6 +90,7 @@ impl Daemon {
             zones,
             catalogs: Catalogs::default(),
             plane,
+            switches,
             udp: Arc::default(),
             tcp: Arc::default(),
             sampler: Sampler::default(),
@@ -109,7 +118,10 @@ impl Daemon {
             },
             zones: self.zone_status(),
             transfers: self.transfers.counts(),
-            data_plane: self.plane.status(),
+            data_plane: DataPlaneStatus {
+                switched_off: self.switches.off(),
+                ..self.plane.status()
+            },
             sockets: SocketStatus { udp: self.udp.to_map(), tcp: self.tcp.to_map() },
             rates: self.sampler.rates(),
             store_bytes: self.store.bytes(),
@@ -130,6 +142,26 @@ impl Daemon {
             }
         }
         zones
+    }
+
+    /// Switches the kernel's answers on or off, for one zone or for all.
+    ///
+    /// # Errors
+    /// There is no such zone, or the switch cannot be kept: one line.
+    pub fn switch(&self, on: bool, zone: Option<&str>) -> Result<()> {
+        let zone = zone.map(|zone| self.zones.known(zone, on)).transpose()?;
+        self.switches.switch(on, zone.as_deref(), &self.store)?;
+        self.renew_lease();
+        Ok(())
+    }
+
+    /// Lets the kernel programs answer for another lease, unless they are switched off.
+    fn renew_lease(&self) {
+        if self.switches.off().all {
+            self.store.set_lease(0);
+        } else {
+            self.plane.renew_lease(&self.store);
+        }
     }
 
     /// Reads the configuration again and follows it where zones are concerned; a broken one changes
@@ -293,7 +325,7 @@ async fn renew_lease(daemon: Arc<Daemon>) {
     let mut ticks = tokio::time::interval(dataplane::lease::RENEWAL);
     loop {
         ticks.tick().await;
-        daemon.plane.renew_lease(&daemon.store);
+        daemon.renew_lease();
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tracing::{debug, info, warn};
 
+use super::SwitchedOff;
 use crate::{
     config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
@@ -207,6 +208,7 @@ impl Plane {
         DataPlaneStatus {
             configured: self.configured,
             degraded: state.degraded.clone(),
+            switched_off: SwitchedOff::default(),
             pins: self.on_stop.filter(|_| state.programs.is_some()).map(|_| self.pins.clone()),
             lease: self.lease.as_secs(),
             attachments: state.attachments.clone(),

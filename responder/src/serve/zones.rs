@@ -225,12 +225,20 @@ impl Zones {
     /// # Errors
     /// There is no such zone: one line.
     pub fn history(&self, name: &str) -> anyhow::Result<Vec<ZoneEvent>> {
+        Ok(self.history.of(&self.known(name, false)?))
+    }
+
+    /// The canonical name of a zone that an operator names.
+    ///
+    /// # Errors
+    /// It is none, or there is no such zone (which is no fault where `gone` is true): one line.
+    pub fn known(&self, name: &str, gone: bool) -> anyhow::Result<String> {
         let name = canonical_name(name)
             .map_err(|error| anyhow::anyhow!("\"{name}\" is no name of a zone: {error}"))?;
-        if !lock(&self.entries).contains_key(&name) {
+        if !gone && !lock(&self.entries).contains_key(&name) {
             bail!("no zone \"{name}\" is configured: `responder status` lists the zones")
         }
-        Ok(self.history.of(&name))
+        Ok(name)
     }
 
     fn configured(&self) -> BTreeMap<String, Zone> {

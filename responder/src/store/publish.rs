@@ -1,7 +1,7 @@
 //! The zone table: a zone comes, changes and goes by one store of its snapshot's address.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     mem::offset_of,
     sync::atomic::{AtomicU32, AtomicU64, Ordering},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use responder_common::{
-    layout::{Address, BUCKET_SLOTS, Snapshot, UNIT, ZONE_SLOTS},
+    layout::{Address, BUCKET_SLOTS, Snapshot, UNIT, ZONE_SLOTS, switch},
     locate::{ZONE_PROBES, zone_slot},
     name,
     wire::LABELS_MAX,
@@ -24,6 +24,8 @@ pub struct Directory {
     pub(super) zones: HashMap<Vec<u8>, Served>,
     /// How many were ever published.
     published: u64,
+    /// Zones, served or not, whose queries the kernel programs are to leave to the sockets.
+    pub(super) switched_off: HashSet<Vec<u8>>,
 }
 
 /// A served zone.
@@ -107,6 +109,7 @@ impl Store {
             },
         };
         self.announce_depth(u32::from(snapshot.apex_labels), labels);
+        self.set_switch(slot, writer.directory.switched_off.contains(apex));
         self.set_slot(slot, apex, address);
         writer.directory.published += 1;
         let served = Served {
@@ -159,6 +162,16 @@ impl Store {
         let word = zone.snapshot + (OFFSET / UNIT as usize) as Address;
         self.memory.store_word(word, time.map_or(0, clock::after));
         true
+    }
+
+    /// Has the kernel programs leave the queries for these zones, by their apexes, to the sockets, and answer
+    /// those for all others; zones that are served later too.
+    pub fn switch_off(&self, apexes: HashSet<Vec<u8>>) {
+        let mut writer = self.writer();
+        for (apex, zone) in &writer.directory.zones {
+            self.set_switch(zone.slot, apexes.contains(apex));
+        }
+        writer.directory.switched_off = apexes;
     }
 
     /// Takes a zone out of service; what it held is freed. False where it was not served. A commit that is
@@ -237,6 +250,13 @@ impl Store {
             .store(hash, Ordering::Release);
         self.memory.before_store();
         self.slot_snapshot(slot).store(snapshot, Ordering::Release);
+    }
+
+    fn set_switch(&self, slot: usize, off: bool) {
+        let bits = if off { switch::OFF } else { 0 };
+        // SAFETY: an aligned word of the root, which lives as long as the store.
+        unsafe { AtomicU32::from_ptr(&raw mut (*self.memory.root_mut()).zones[slot].switches) }
+            .store(bits, Ordering::Release);
     }
 
     fn slot_snapshot(&self, slot: usize) -> &AtomicU32 {

@@ -60,6 +60,11 @@ fn process(page: &mut Page, status: &Status) {
     let is_degraded = plane.degraded.is_some()
         || plane.attachments.iter().any(|attachment| attachment.warning.is_some());
     page.single("responder_degraded", "gauge", degraded, u64::from(is_degraded));
+    let off = &plane.switched_off;
+    let help = "Whether an operator has switched the kernel's answers off, for all zones.";
+    page.single("responder_xdp_off", "gauge", help, u64::from(off.all));
+    let help = "Zones for which an operator has switched the kernel's answers off.";
+    page.single("responder_xdp_off_zones", "gauge", help, off.zones.len() as u64);
     page.family("responder_attached", "gauge", "How each interface is served; always 1.");
     for attachment in &plane.attachments {
         let labels =

@@ -301,3 +301,29 @@ fn a_broken_configuration_is_told_whole() {
          [listen]: did you mean \"port\"?\n"
     );
 }
+
+#[test]
+fn what_was_switched_off_stays_so_over_a_restart() {
+    let node = node();
+    let xdp = |switch: &[&str]| {
+        let arguments = [&["xdp"], switch, &["--config", "r.toml"]].concat();
+        node.run(&arguments).code
+    };
+    let mut daemon = node.serve();
+    assert_eq!(xdp(&["off", "--zone", "a.example"]), Some(0));
+    assert_eq!(xdp(&["off", "--zone", "nowhere.example"]), Some(1), "there is no such zone");
+    assert_eq!(xdp(&["off"]), Some(0));
+    let off = |daemon: &Daemon<'_>| daemon.status()["data-plane"]["switched-off"].clone();
+    let both = serde_json::json!({ "all": true, "zones": ["a.example."] });
+    assert_eq!(off(&daemon), both);
+    daemon.signal(libc::SIGKILL);
+    daemon.wait();
+    drop(daemon);
+    let daemon = node.serve();
+    assert_eq!(off(&daemon), both);
+    assert_eq!(serial(&daemon.ask(&query(1, "a.example.", RecordType::SOA))), 7, "sockets answer");
+    assert!(daemon.log().contains("switched off"), "{}", daemon.log());
+    assert_eq!(xdp(&["on"]), Some(0));
+    assert_eq!(xdp(&["on", "--zone", "A.example."]), Some(0));
+    assert_eq!(off(&daemon), serde_json::json!({ "all": false, "zones": [] }));
+}

@@ -1,0 +1,34 @@
+//! `responder xdp`.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
+
+use super::Target;
+use crate::control::{Reply, Request, client};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Whether the kernel is to answer.
+    switch: Switch,
+    /// For one zone only; a zone is answered by the kernel if both it and all are on.
+    #[arg(long, value_name = "NAME")]
+    zone: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<()> {
+    let request = Request::Xdp { on: arguments.switch == Switch::On, zone: arguments.zone };
+    match client::ask(&arguments.target.socket()?, &request, Some(Duration::from_secs(10)))? {
+        Reply::Done => Ok(()),
+        _ => bail!("the daemon answered something else: it is of another version"),
+    }
+}
