@@ -5,7 +5,7 @@ use std::{fs, net::UdpSocket, os::unix::fs::PermissionsExt};
 use hickory_proto::rr::RecordType;
 
 use crate::harness::{
-    Node, Ran, free_port, query, receive, send, serial, shown, small_zone, zones,
+    Daemon, Node, Ran, free_port, query, receive, send, serial, shown, small_zone, zones,
 };
 
 fn node() -> Node {
