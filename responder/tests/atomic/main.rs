@@ -18,6 +18,8 @@
 //! Needs root and BPF; without them it fails and says so.
 
 mod askers;
+#[path = "../refereeing/batch.rs"]
+mod batch;
 mod crash;
 #[path = "../everywhere/packet.rs"]
 mod packet;

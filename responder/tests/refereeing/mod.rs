@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "two programs take this folder and each uses a part of it")]
 
 pub mod ask;
+pub mod batch;
 pub mod configs;
 pub mod contest;
 pub mod data;

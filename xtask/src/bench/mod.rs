@@ -8,7 +8,7 @@ mod peers;
 mod plot;
 mod silence;
 mod table;
-mod zones;
+pub mod zones;
 
 use std::{
     fs,

@@ -116,6 +116,12 @@ pub fn generate(args: &Args) -> anyhow::Result<Made> {
     Ok(Made { records: registry.records() })
 }
 
+/// The labels of a zone's delegations, without end, in the order of its file.
+pub fn labels(seed: u64) -> impl Iterator<Item = String> {
+    let mut labels = Labels::new(seed);
+    std::iter::from_fn(move || Some(labels.next()))
+}
+
 /// Queries that carry DO and ask for names which the zone does not have, each another.
 ///
 /// # Errors
