@@ -3,6 +3,7 @@
 //! Loading is slow and blocks: it happens one zone at a time, off the threads that answer. A zone
 //! that cannot be loaded harms no other, and what was served under its name goes on being served.
 
+mod haste;
 mod history;
 mod home;
 

@@ -8,7 +8,7 @@ use std::{
 
 use tracing::{error, info};
 
-use super::{Entry, Zones, lock};
+use super::{Entry, Zones, haste::ahead, lock};
 use crate::{
     config::ZoneSource,
     control::{ZoneEvent, ZoneState},
@@ -123,7 +123,7 @@ impl Home for Zones {
     ) -> Result<Loaded, Refusal> {
         let apex = zone::name::from_text_lower(zone)?;
         self.renew(zone, primaries, life, |kept| {
-            let committed = kept.apply(&self.store, differences)?;
+            let committed = ahead(|| kept.apply(&self.store, differences))?;
             let Committed { serial, names, records, .. } = committed;
             let usage = self.store.usage(&apex).unwrap_or_default();
             let (bytes, dead, committed) = (usage.live, usage.dead, Some(committed));
