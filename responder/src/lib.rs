@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod dataplane;
+pub mod privilege;
 pub mod serve;
 pub mod store;
 pub mod strict;

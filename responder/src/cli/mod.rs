@@ -59,6 +59,9 @@ enum Command {
     /// After `serve --on-stop keep`, or a crash of a daemon that was started with --on-stop. Refused
     /// while the daemon runs.
     Detach(detach::Arguments),
+    /// Do what needs privileges for a daemon that gave its own up (started by `serve`).
+    #[command(hide = true)]
+    Helper,
     /// Filter the log of the running daemon anew, until it ends.
     Log(log::Arguments),
     /// Switch the kernel's answers on or off while the daemon runs.
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Query(arguments) => query::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
+        Command::Helper => crate::dataplane::helper::run(),
         Command::Log(arguments) => log::run(arguments),
         Command::Xdp(arguments) => xdp::run(arguments),
         Command::Zone(arguments) => zone::run(arguments),

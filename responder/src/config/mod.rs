@@ -71,6 +71,8 @@ pub struct Node {
     pub id: String,
     /// Directory of the lock, the control socket and what must survive a restart.
     pub state: PathBuf,
+    /// The user that the daemon becomes when it is started as root; nobody else by default.
+    pub user: Option<String>,
 }
 
 /// `[listen]`.
@@ -324,7 +326,7 @@ impl Default for Config {
 
 impl Default for Node {
     fn default() -> Self {
-        Self { id: host_name(), state: PathBuf::from("/var/lib/responder") }
+        Self { id: host_name(), state: PathBuf::from("/var/lib/responder"), user: None }
     }
 }
 

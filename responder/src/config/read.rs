@@ -81,10 +81,15 @@ fn read_node(table: Table<'_>, directory: &Path) -> Node {
         _ => Ok(id.to_owned()),
     });
     let state = table.parsed("state", |path| resolve(directory, path));
+    let user = table.parsed("user", |name| match name {
+        "" => Err("the name is empty: name a user, or leave the key out".to_owned()),
+        name => Ok(name.to_owned()),
+    });
     table.finish();
     Node {
         id: id.map_or(default.id, |(id, _)| id),
         state: state.map_or(default.state, |(state, _)| state),
+        user: user.map(|(user, _)| user),
     }
 }
 

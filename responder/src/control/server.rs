@@ -100,8 +100,11 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
     let daemon = Arc::clone(daemon);
     let work = tokio::task::spawn_blocking(move || match request {
         Request::Log { filter } => match telemetry::filter_log(&filter) {
-            Ok(()) => Reply::Done,
             Err(error) => Reply::Error(error),
+            Ok(()) => match daemon.plane.filter_log(&filter) {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Error(format!("{error:#}")),
+            },
         },
         Request::Xdp { on, zone } => match daemon.switch(on, zone.as_deref()) {
             Ok(()) => Reply::Done,

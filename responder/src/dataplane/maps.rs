@@ -2,8 +2,8 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd},
-    sync::Mutex,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    sync::{Arc, Mutex},
 };
 
 use anyhow::Context;
@@ -21,13 +21,22 @@ use crate::store::memory::Backing;
 const ARRAY: u32 = 2;
 const MMAPABLE: u32 = 1 << 10;
 
-/// Memory that the kernel programs read.
-pub struct KernelMemory {
+/// Whoever makes segments.
+pub trait Segments: Send + Sync {
+    /// Makes a segment and shows it to the programs; its map.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn add(&self, number: u32) -> io::Result<OwnedFd>;
+}
+
+/// The maps of loaded programs that the store is made of.
+pub struct KernelMaps {
     root: MapData,
     segments: Mutex<ArrayOfMaps<MapData>>,
 }
 
-impl KernelMemory {
+impl KernelMaps {
     /// Takes the maps of a loaded object.
     ///
     /// # Errors
@@ -39,6 +48,41 @@ impl KernelMemory {
         let segments = ebpf.take_map("SEGMENTS").context("the programs have no map SEGMENTS")?;
         Ok(Self { root, segments: Mutex::new(ArrayOfMaps::try_from(segments)?) })
     }
+
+    /// The root's map.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn root(&self) -> io::Result<OwnedFd> {
+        self.root.fd().as_fd().try_clone_to_owned()
+    }
+}
+
+impl Segments for KernelMaps {
+    fn add(&self, number: u32) -> io::Result<OwnedFd> {
+        let length = SEGMENT_BYTES + SEGMENT_SLACK;
+        let definition = aya_obj::Map::new_from_params(ARRAY, 4, length as u32, 1, MMAPABLE);
+        let segment = MapData::create(definition, "segment", None).map_err(reason)?;
+        self.segments
+            .lock()
+            .expect("no panic under this lock")
+            .set(number, &segment, 0)
+            .map_err(reason)?;
+        segment.fd().as_fd().try_clone_to_owned()
+    }
+}
+
+/// Memory that the kernel programs read.
+pub struct KernelMemory {
+    root: OwnedFd,
+    segments: Arc<dyn Segments>,
+}
+
+impl KernelMemory {
+    /// The root's map, and where segments come from.
+    pub fn new(root: OwnedFd, segments: Arc<dyn Segments>) -> Self {
+        Self { root, segments }
+    }
 }
 
 impl Backing for KernelMemory {
@@ -47,17 +91,8 @@ impl Backing for KernelMemory {
     }
 
     fn segment(&self, number: u32) -> io::Result<MmapRaw> {
-        let length = SEGMENT_BYTES + SEGMENT_SLACK;
-        let definition = aya_obj::Map::new_from_params(ARRAY, 4, length as u32, 1, MMAPABLE);
-        let segment = MapData::create(definition, "segment", None).map_err(reason)?;
-        let memory = map(&segment, length as usize)?;
-        self.segments
-            .lock()
-            .expect("no panic under this lock")
-            .set(number, &segment, 0)
-            .map_err(reason)?;
         // The outer map and the mapping keep the segment.
-        Ok(memory)
+        map(&self.segments.add(number)?, (SEGMENT_BYTES + SEGMENT_SLACK) as usize)
     }
 
     fn wait(&self) {
@@ -83,6 +118,6 @@ fn reason(error: MapError) -> io::Error {
 }
 
 /// A map's memory.
-fn map(map: &MapData, length: usize) -> io::Result<MmapRaw> {
-    MmapOptions::new().len(length).map_raw(map.fd().as_fd().as_raw_fd())
+fn map(map: &OwnedFd, length: usize) -> io::Result<MmapRaw> {
+    MmapOptions::new().len(length).map_raw(map.as_raw_fd())
 }

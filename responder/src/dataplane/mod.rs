@@ -8,22 +8,30 @@
 //! | [`pins`] | what outlives the daemon |
 //! | [`lease`] | how long it does |
 //! | [`scaling`] | how the work of a lone receive queue is spread over the processors |
+//! | [`helper`] | in which process all that is done |
 //! | [`trial`] | single runs, for tests and benches |
 
 mod attach;
 mod clsact;
+pub mod helper;
 pub mod lease;
 mod maps;
 pub mod pins;
 mod scaling;
 pub mod trial;
 
-use std::{collections::BTreeMap, ffi::CString, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ffi::CString,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::{Context, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{MapData, PerCpuArray},
+    maps::{Map, MapData, PerCpuArray},
     programs::{ProgramError, SchedClassifier, Xdp},
     util::KernelVersion,
 };
@@ -107,12 +115,16 @@ pub struct Attachment {
 /// The loaded programs; detached when dropped, unless pinned.
 pub struct DataPlane {
     ebpf: Ebpf,
-    counters: PerCpuArray<MapData, Row>,
+    counters: Rows,
+    counters_descriptor: OwnedFd,
     /// What is left by an earlier daemon, and what is to outlive this one.
     pins: Option<Pins>,
     /// With signs of life, to be dropped after the filters: behind `ebpf`.
     filters: Vec<clsact::Filter>,
 }
+
+/// The counters of both hooks.
+type Rows = PerCpuArray<MapData, Row>;
 
 /// The counters of one hook on one processor.
 #[derive(Clone, Copy)]
@@ -140,21 +152,35 @@ impl DataPlane {
         options: &StoreOptions,
         pins: Option<Pins>,
     ) -> anyhow::Result<(Self, Arc<Store>)> {
+        let (plane, maps) = Self::load_maps(pins)?;
+        let memory = maps::KernelMemory::new(maps.root()?, Arc::new(maps));
+        let store = Store::over(Box::new(memory), options)
+            .context("the kernel gives no memory for the store")?;
+        Ok((plane, Arc::new(store)))
+    }
+
+    /// Loads the programs, with the maps of a store that is still to be made.
+    fn load_maps(pins: Option<Pins>) -> anyhow::Result<(Self, maps::KernelMaps)> {
         let mut loader = EbpfLoader::new();
         if let Some(path) = pins.as_ref().and_then(Pins::counters) {
             loader.map_pin_path("COUNTERS", path);
         }
         let mut ebpf = loader.load(OBJECT).map_err(explain)?;
         pins.as_ref().map_or(Ok(()), Pins::open_counters)?;
-        let backing = maps::KernelMemory::take(&mut ebpf)?;
-        let store = Store::over(Box::new(backing), options)
-            .context("the kernel gives no memory for the store")?;
+        let maps = maps::KernelMaps::take(&mut ebpf)?;
         for name in [XDP_PROGRAM, TC_PROGRAM] {
             load_program(&mut ebpf, name)?;
         }
         let counters = ebpf.take_map("COUNTERS").context("the programs have no map COUNTERS")?;
+        let Map::PerCpuArray(data) = &counters else { bail!("COUNTERS is another kind of map") };
+        let counters_descriptor = data.fd().as_fd().try_clone_to_owned()?;
         let counters = PerCpuArray::try_from(counters)?;
-        Ok((Self { ebpf, counters, pins, filters: Vec::new() }, Arc::new(store)))
+        Ok((Self { ebpf, counters, counters_descriptor, pins, filters: Vec::new() }, maps))
+    }
+
+    /// The counters' map, for another process to read.
+    fn counters_descriptor(&self) -> std::io::Result<OwnedFd> {
+        self.counters_descriptor.try_clone()
     }
 
     /// Attaches to an interface.
@@ -207,7 +233,7 @@ impl DataPlane {
 
     /// The counters, summed over the processors.
     pub fn counters(&self) -> Counters {
-        Counters { xdp: self.hook(0), tc: self.hook(1) }
+        counted(&self.counters)
     }
 
     /// How many instructions the verifier worked through, by program: what is left of its million is
@@ -224,16 +250,20 @@ impl DataPlane {
         }
         Ok(counts)
     }
+}
 
-    fn hook(&self, hook: u32) -> BTreeMap<String, u64> {
-        let Ok(rows) = self.counters.get(&hook, 0) else { return BTreeMap::new() };
+/// Counters, summed over the processors.
+fn counted(counters: &Rows) -> Counters {
+    let hook = |hook: u32| {
+        let Ok(rows) = counters.get(&hook, 0) else { return BTreeMap::new() };
         let sum = |verdict: &Verdict| rows.iter().map(|row| row.0[*verdict as usize]).sum();
         Verdict::ALL
             .iter()
             .map(|verdict| (verdict.label().to_owned(), sum(verdict)))
             .filter(|(_, count)| *count > 0)
             .collect()
-    }
+    };
+    Counters { xdp: hook(0), tc: hook(1) }
 }
 
 /// Removes what daemons left attached: the pins in a folder, and filters on interfaces before Linux 6.6.

@@ -19,6 +19,7 @@ mod udp;
 mod zones;
 
 use std::{
+    net::TcpListener as StdListener,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -46,7 +47,8 @@ use crate::{
     control::{
         self, CONTROL_SOCKET, DataPlaneStatus, NodeStatus, SocketStatus, Status, ZoneStatus,
     },
-    dataplane,
+    dataplane::{self, helper::Hands},
+    privilege,
     store::Store,
     telemetry::{self, Sampler},
     transfer::{Home, Library, Transfers},
@@ -203,11 +205,12 @@ impl Daemon {
 /// Whatever keeps it from serving as configured: one line with the remedy.
 pub fn run(file: PathBuf, config: Config, on_stop: Option<OnStop>) -> Result<()> {
     raise_descriptor_limit();
+    let opened = Opened::new(&file, &config, on_stop)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start the asynchronous threads")?;
-    let result = runtime.block_on(live(file, config, on_stop));
+    let result = runtime.block_on(live(file, config, on_stop, opened));
     // A zone that is still being loaded is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -222,14 +225,39 @@ pub fn detach(config: &Config) -> Result<usize> {
     dataplane::detach(&config.pins(), &config.xdp.interfaces)
 }
 
-async fn live(file: PathBuf, config: Config, on_stop: Option<OnStop>) -> Result<()> {
+/// What is opened with privileges, by the one thread that there is at first; after that they are gone.
+struct Opened {
+    state: StateDirectory,
+    sockets: Sockets,
+    control_path: PathBuf,
+    telemetry: Option<StdListener>,
+    hands: Arc<Hands>,
+}
+
+impl Opened {
+    fn new(file: &Path, config: &Config, on_stop: Option<OnStop>) -> Result<Self> {
+        let hands = plane::hands(config, on_stop)?;
+        privilege::become_user(config)?;
+        let state = StateDirectory::claim(&config.node.state)?;
+        let threads = config.limits.udp_threads;
+        let sockets = sockets::bind(&config.listen, config.transfer.tls.as_ref(), threads)?;
+        let control_path = control::check_socket_path(state.path().join(CONTROL_SOCKET))?;
+        let telemetry = telemetry::http::bind(config.telemetry.listen)?;
+        privilege::confine(config, file)?;
+        Ok(Self { state, sockets, control_path, telemetry, hands })
+    }
+}
+
+async fn live(
+    file: PathBuf,
+    config: Config,
+    on_stop: Option<OnStop>,
+    opened: Opened,
+) -> Result<()> {
     let mut signals = Signals::new()?;
-    let state = StateDirectory::claim(&config.node.state)?;
-    let sockets =
-        sockets::bind(&config.listen, config.transfer.tls.as_ref(), config.limits.udp_threads)?;
-    let control_path = control::check_socket_path(state.path().join(CONTROL_SOCKET))?;
-    let telemetry = telemetry::http::bind(config.telemetry.listen)?;
-    let (plane, store) = Plane::prepare(&config, on_stop)?;
+    // The lock is held to the end.
+    let Opened { state: _state, sockets, control_path, telemetry, hands } = opened;
+    let (plane, store) = Plane::prepare(&config, on_stop, hands)?;
     store.set_limit(config.limits.store_octets);
     let control = control::server::bind(&control_path)?;
     let daemon = Daemon::new(config, plane, store)?;
@@ -238,7 +266,7 @@ async fn live(file: PathBuf, config: Config, on_stop: Option<OnStop>) -> Result<
     tasks.spawn(control::server::serve(control, Arc::clone(&daemon)));
     tasks.spawn(catalogs::follow(Arc::clone(&daemon)));
     tasks.spawn(telemetry::sample_every_second(Arc::clone(&daemon)));
-    tasks.spawn(renew_lease(Arc::clone(&daemon)));
+    let alive = renew_lease(Arc::clone(&daemon));
     if let Some(listener) = telemetry {
         tasks.spawn(telemetry::http::serve(listener, Arc::clone(&daemon)));
     }
@@ -246,6 +274,7 @@ async fn live(file: PathBuf, config: Config, on_stop: Option<OnStop>) -> Result<
     let work = answer(&daemon, sockets, &file, &mut signals.hangup, &mut threads, &mut tasks);
     let result = tokio::select! {
         result = work => result,
+        result = alive => result,
         name = signals.end.recv() => {
             info!("{name}: stopping; a second signal ends the process at once");
             Ok(())
@@ -261,7 +290,7 @@ async fn live(file: PathBuf, config: Config, on_stop: Option<OnStop>) -> Result<
     let detaching = Arc::clone(&daemon);
     let stopped = result.is_ok();
     let detached = spawn_blocking(move || match stopped {
-        true => detaching.plane.stop(&detaching.config.xdp.interfaces),
+        true => detaching.plane.stop(),
         // What keeps this daemon from serving is no reason to end what an earlier one left.
         false => detaching.plane.leave(),
     })
@@ -308,6 +337,7 @@ async fn answer(
     let attaching = Arc::clone(daemon);
     spawn_blocking(move || attaching.plane.attach(&attaching.config.xdp.interfaces)).await??;
 
+    privilege::advise(&daemon.config);
     daemon.ready.store(true, Relaxed);
     notify::service_manager("READY=1");
     let Config { node, listen, .. } = &daemon.config;
@@ -320,12 +350,13 @@ async fn answer(
     }
 }
 
-/// Keeps the kernel programs answering for as long as this process lives.
-async fn renew_lease(daemon: Arc<Daemon>) {
+/// Keeps the kernel programs answering for as long as this process lives. Ends when the helper has.
+async fn renew_lease(daemon: Arc<Daemon>) -> Result<()> {
     let mut ticks = tokio::time::interval(dataplane::lease::RENEWAL);
     loop {
         ticks.tick().await;
         daemon.renew_lease();
+        daemon.plane.check()?;
     }
 }
 

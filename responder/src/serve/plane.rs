@@ -7,15 +7,18 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::SwitchedOff;
 use crate::{
     config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
     dataplane::{
-        self, Attachment, Counters, DataPlane, Mode, ReceiveScaling, Scaling, lease, pins::Pins,
+        Attachment, Counters, Mode,
+        helper::{CounterMap, Hands, Request, Settings},
+        lease,
     },
+    privilege,
     store::{Store, StoreOptions},
 };
 
@@ -31,10 +34,11 @@ pub enum OnStop {
 /// The kernel programs of this daemon, if there are any.
 pub struct Plane {
     configured: Mode,
-    scaling: ReceiveScaling,
     lease: Duration,
     /// Where they are pinned, and where earlier daemons may have pinned theirs.
     pins: PathBuf,
+    /// What touches the kernel.
+    hands: Arc<Hands>,
     /// None: nothing outlives the process.
     on_stop: Option<OnStop>,
     state: Mutex<State>,
@@ -42,12 +46,33 @@ pub struct Plane {
 
 #[derive(Default)]
 struct State {
-    programs: Option<DataPlane>,
+    /// The counters of the programs, while these are loaded.
+    programs: Option<CounterMap>,
     attachments: Vec<Attachment>,
-    scaled: Vec<Scaling>,
     degraded: Option<String>,
     /// What the programs had counted when they were detached.
     last: Counters,
+}
+
+/// What is to touch the kernel for the daemon of this configuration: with privileges that the daemon itself
+/// is about to give up, a process beside.
+///
+/// # Errors
+/// It cannot be started.
+pub fn hands(config: &Config, on_stop: Option<OnStop>) -> Result<Arc<Hands>> {
+    let settings = Settings {
+        mode: config.xdp.mode,
+        interfaces: config.xdp.interfaces.clone(),
+        receive_scaling: config.xdp.receive_scaling,
+        pins: config.pins(),
+        lasting: on_stop.is_some(),
+    };
+    let wants = config.xdp.mode != Mode::Off && !config.xdp.interfaces.is_empty();
+    let found = wants || settings.pins.exists();
+    match found && privilege::is_separate(config) && privilege::are_worth_keeping() {
+        true => Hands::beside(&settings),
+        false => Ok(Hands::own(settings)),
+    }
 }
 
 impl Plane {
@@ -57,12 +82,15 @@ impl Plane {
     /// # Errors
     /// An interface is missing; or, unless the mode is `auto`, the programs cannot be loaded. One
     /// line with the remedy.
-    pub fn prepare(config: &Config, on_stop: Option<OnStop>) -> Result<(Self, Arc<Store>)> {
+    pub fn prepare(
+        config: &Config,
+        on_stop: Option<OnStop>,
+        hands: Arc<Hands>,
+    ) -> Result<(Self, Arc<Store>)> {
         let (mode, interfaces) = (config.xdp.mode, &config.xdp.interfaces);
-        let scaling = config.xdp.receive_scaling;
         let (lease, pins) = (config.xdp.lease, config.pins());
         let state = Mutex::default();
-        let plane = Self { configured: mode, scaling, lease, pins, on_stop, state };
+        let plane = Self { configured: mode, lease, pins, hands, on_stop, state };
         let options = config.store_options();
         if mode == Mode::Off || interfaces.is_empty() {
             return Ok((plane, without_kernel(&options)?));
@@ -75,13 +103,15 @@ impl Plane {
                 );
             }
         }
-        let loaded = plane.open_pins().and_then(|pins| DataPlane::load_over(&options, Some(pins)));
-        match loaded {
-            Ok((programs, store)) => {
+        match plane.hands.load(&options) {
+            Ok((store, counters, warning)) => {
+                if let Some(warning) = warning {
+                    warn!("{warning}");
+                }
                 let Listen { addresses, port } = &config.listen;
                 store.set_service(addresses, *port).context("remove some of listen.addresses")?;
                 plane.renew_lease(&store);
-                plane.state().programs = Some(programs);
+                plane.state().programs = Some(counters);
                 Ok((plane, store))
             }
             Err(error) if mode == Mode::Auto => {
@@ -89,20 +119,6 @@ impl Plane {
                 Ok((plane, without_kernel(&options)?))
             }
             Err(error) => Err(error),
-        }
-    }
-
-    /// The folder of the pins, made where something is to be pinned.
-    fn open_pins(&self) -> Result<Pins> {
-        if self.on_stop.is_none() {
-            return Ok(Pins::found(&self.pins));
-        }
-        match Pins::open(&self.pins) {
-            Err(error) if self.configured == Mode::Auto => {
-                warn!("{error:#}: the kernel will not answer without the daemon");
-                Ok(Pins::found(&self.pins))
-            }
-            opened => opened,
         }
     }
 
@@ -117,13 +133,13 @@ impl Plane {
     /// Unless the mode is `auto`, the first interface that refuses; nothing stays attached then.
     pub fn attach(&self, interfaces: &[String]) -> Result<()> {
         let mut state = self.state();
-        let Some(programs) = state.programs.as_mut() else {
+        if state.programs.is_none() {
             drop(state);
-            return self.detach_earlier(interfaces);
-        };
-        let (mut attachments, mut scaled) = (Vec::new(), Vec::new());
+            return self.detach_earlier();
+        }
+        let mut attachments = Vec::new();
         for interface in interfaces {
-            let mut attachment = match programs.attach(interface, self.configured) {
+            let attachment = match self.hands.attach(interface) {
                 Ok(attachment) => attachment,
                 Err(error) if self.configured == Mode::Auto => Attachment {
                     interface: interface.clone(),
@@ -133,9 +149,8 @@ impl Plane {
                     warning: Some(format!("{error:#}")),
                 },
                 Err(error) => {
-                    if let Some(programs) = state.programs.take() {
-                        programs.give_up();
-                    }
+                    state.programs = None;
+                    self.hands.have_done(&Request::GiveUp)?;
                     return Err(error);
                 }
             };
@@ -143,17 +158,11 @@ impl Plane {
                 None => info!(interface, mode = label(attachment.mode), "attached"),
                 Some(warning) => warn!(interface, mode = label(attachment.mode), "{warning}"),
             }
-            if attachment.mode != Mode::Off {
-                let scaling = spread(interface, self.scaling);
-                attachment.receive_scaling = scaling.is_some();
-                scaled.extend(scaling);
-            }
             attachments.push(attachment);
         }
-        programs.settle()?;
+        self.hands.have_done(&Request::Settle)?;
         let nowhere = attachments.iter().all(|attachment| attachment.mode == Mode::Off);
         state.attachments = attachments;
-        state.scaled = scaled;
         drop(state);
         if nowhere {
             self.degrade("no interface takes the programs".to_owned());
@@ -165,10 +174,10 @@ impl Plane {
     ///
     /// # Errors
     /// When something stays attached that should not.
-    pub fn stop(&self, interfaces: &[String]) -> Result<()> {
+    pub fn stop(&self) -> Result<()> {
         self.leave()?;
         if self.on_stop != Some(OnStop::Keep) {
-            dataplane::detach(&self.pins, interfaces)?;
+            self.hands.detach()?;
         }
         Ok(())
     }
@@ -180,15 +189,30 @@ impl Plane {
     pub fn leave(&self) -> Result<()> {
         let mut state = self.state();
         state.attachments.clear();
-        state.scaled.clear();
-        let Some(programs) = state.programs.take() else { return Ok(()) };
-        state.last = programs.counters();
-        programs.leave()
+        let Some(counters) = state.programs.take() else { return Ok(()) };
+        state.last = counters.read();
+        self.hands.have_done(&Request::Leave)
+    }
+
+    /// Whether what touches the kernel is still there.
+    ///
+    /// # Errors
+    /// It is not: with the remedy.
+    pub fn check(&self) -> Result<()> {
+        self.hands.check()
+    }
+
+    /// Has the helper filter its log as the daemon does, if there is one.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn filter_log(&self, filter: &str) -> Result<()> {
+        self.hands.filter_log(filter)
     }
 
     /// Detaches what an earlier daemon left, once the sockets answer in its place.
-    fn detach_earlier(&self, interfaces: &[String]) -> Result<()> {
-        let links = dataplane::detach(&self.pins, interfaces)?;
+    fn detach_earlier(&self) -> Result<()> {
+        let links = self.hands.detach()?;
         if links > 0 {
             warn!(links, "detached what an earlier daemon left: from now on sockets answer");
         }
@@ -198,7 +222,7 @@ impl Plane {
     /// What the programs have counted so far.
     pub fn counters(&self) -> Counters {
         let state = self.state();
-        state.programs.as_ref().map_or_else(|| state.last.clone(), DataPlane::counters)
+        state.programs.as_ref().map_or_else(|| state.last.clone(), CounterMap::read)
     }
 
     /// What the configuration asked for, what there is, and what it did.
@@ -224,26 +248,6 @@ impl Plane {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Spreads the work of an interface's receive queues, where that helps or is asked for.
-fn spread(interface: &str, wanted: ReceiveScaling) -> Option<Scaling> {
-    match Scaling::arrange(interface, wanted) {
-        Ok(scaling) => {
-            if scaling.is_some() {
-                info!(interface, "its work is spread over the processors (threaded NAPI, RPS)");
-            }
-            scaling
-        }
-        Err(error) if wanted == ReceiveScaling::On => {
-            warn!(interface, "xdp.receive-scaling cannot be switched on: {error:#}");
-            None
-        }
-        Err(error) => {
-            debug!(interface, "receive scaling: {error:#}");
-            None
-        }
     }
 }
 

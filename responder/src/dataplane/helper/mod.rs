@@ -1,0 +1,234 @@
+//! The hands that touch the kernel: everything that needs capabilities once the daemon runs.
+//!
+//! They are the daemon's own, or, where it gives its privileges up ([`crate::privilege`]), those of a
+//! helper process. Either way they do what [`Request`] lists and nothing else, for the interfaces and the
+//! folder of pins that were settled at the start; a helper gives the daemon descriptors of the programs'
+//! maps, and takes none. What the daemon writes through a map's memory needs no hands.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`worker`] | what is done |
+//! | [`process`] | a process that does it for another |
+
+mod process;
+mod worker;
+
+use std::{
+    io,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context, Result, bail};
+use aya::maps::{Map, MapData, PerCpuArray};
+use serde::{Deserialize, Serialize};
+
+pub use process::run;
+
+use self::{process::Helper, worker::Worker};
+use super::{
+    Attachment, Counters, Mode, ReceiveScaling, Rows,
+    maps::{KernelMemory, Segments},
+};
+use crate::store::{Store, StoreOptions};
+
+/// What is settled before the first request, by a daemon that has all of its privileges yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `xdp.mode`.
+    pub mode: Mode,
+    /// The interfaces that may be touched.
+    pub interfaces: Vec<String>,
+    /// `xdp.receive-scaling`.
+    pub receive_scaling: ReceiveScaling,
+    /// The folder of pins.
+    pub pins: PathBuf,
+    /// Whether what is attached is to outlive the process.
+    pub lasting: bool,
+}
+
+/// What can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Load the programs: once.
+    Load,
+    /// Add the next segment, which must have this number, to the store.
+    Segment(u32),
+    /// Attach the programs to an interface.
+    Attach(String),
+    /// Everything is attached: remove the pins that are in no use any more.
+    Settle,
+    /// It could not be attached everywhere: leave all as it was found.
+    GiveUp,
+    /// End this process's part; what is pinned goes on.
+    Leave,
+    /// Remove everything that is pinned, whoever pinned it.
+    Detach,
+    /// Filter the log anew.
+    Log(String),
+}
+
+/// What came of it; descriptors travel beside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// [`Request::Load`]: the maps of the root and of the counters.
+    Loaded {
+        /// What is less than was asked for.
+        warning: Option<String>,
+    },
+    /// [`Request::Segment`]: its map.
+    Segment,
+    /// [`Request::Attach`].
+    Attached(Attachment),
+    /// [`Request::Detach`]: how many links there were.
+    Detached(usize),
+    /// Done.
+    Done,
+    /// One line for a person.
+    Error(String),
+}
+
+/// Where the hands are.
+pub struct Hands(Mutex<Place>);
+
+enum Place {
+    Here(Box<Worker>),
+    Beside(Helper),
+}
+
+impl Hands {
+    /// The process's own.
+    pub fn own(settings: Settings) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Place::Here(Box::new(Worker::new(settings))))))
+    }
+
+    /// Those of a helper, which is started with all privileges that this process has.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn beside(settings: &Settings) -> Result<Arc<Self>> {
+        let helper = Helper::start(settings).context("cannot start the helper process")?;
+        Ok(Arc::new(Self(Mutex::new(Place::Beside(helper)))))
+    }
+
+    /// Whether they can still be asked.
+    ///
+    /// # Errors
+    /// The helper has ended: with the remedy.
+    pub fn check(&self) -> Result<()> {
+        match &*self.place() {
+            Place::Beside(helper) if helper.has_ended() => {
+                bail!("the helper process has ended: start the daemon again")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Loads the programs and makes the store that they read; and their counters. A warning, where it is
+    /// less than was asked for.
+    ///
+    /// # Errors
+    /// As [`super::DataPlane::load`].
+    pub fn load(
+        self: &Arc<Self>,
+        options: &StoreOptions,
+    ) -> Result<(Arc<Store>, CounterMap, Option<String>)> {
+        let (reply, descriptors) = self.ask(&Request::Load)?;
+        let Reply::Loaded { warning } = reply else { return Err(unexpected()) };
+        let [root, counters] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| unexpected())?;
+        let hands: Arc<dyn Segments> = Arc::clone(self) as _;
+        let store = Store::over(Box::new(KernelMemory::new(root, hands)), options)
+            .context("the kernel gives no memory for the store")?;
+        Ok((Arc::new(store), CounterMap::open(counters)?, warning))
+    }
+
+    /// Attaches the programs to an interface of the settings.
+    ///
+    /// # Errors
+    /// As [`super::DataPlane::attach`].
+    pub fn attach(&self, interface: &str) -> Result<Attachment> {
+        match self.ask(&Request::Attach(interface.to_owned()))?.0 {
+            Reply::Attached(attachment) => Ok(attachment),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Has one of [`Request::Settle`], [`Request::GiveUp`] and [`Request::Leave`] done.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub fn have_done(&self, request: &Request) -> Result<()> {
+        match self.ask(request)?.0 {
+            Reply::Done => Ok(()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Has the helper, if there is one, filter its log.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn filter_log(&self, filter: &str) -> Result<()> {
+        if matches!(&*self.place(), Place::Here(_)) {
+            return Ok(());
+        }
+        self.have_done(&Request::Log(filter.to_owned()))
+    }
+
+    /// Removes what is pinned; how many links there were.
+    ///
+    /// # Errors
+    /// When something is there and cannot be removed.
+    pub fn detach(&self) -> Result<usize> {
+        match self.ask(&Request::Detach)?.0 {
+            Reply::Detached(links) => Ok(links),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, request: &Request) -> Result<(Reply, Vec<OwnedFd>)> {
+        let mut place = self.place();
+        let (reply, descriptors) = match &mut *place {
+            Place::Here(worker) => worker.serve(request),
+            Place::Beside(helper) => helper.ask(request)?,
+        };
+        match reply {
+            Reply::Error(message) => bail!(message),
+            reply => Ok((reply, descriptors)),
+        }
+    }
+}
+
+impl Segments for Hands {
+    fn add(&self, number: u32) -> io::Result<OwnedFd> {
+        let told = |error: anyhow::Error| io::Error::other(format!("{error:#}"));
+        let (_, mut descriptors) = self.ask(&Request::Segment(number)).map_err(told)?;
+        descriptors.pop().ok_or_else(|| told(unexpected()))
+    }
+}
+
+fn unexpected() -> anyhow::Error {
+    anyhow::anyhow!("the helper process answered something else: it is of another version")
+}
+
+/// The programs' counters, read without privileges.
+pub struct CounterMap(Rows);
+
+impl CounterMap {
+    fn open(descriptor: OwnedFd) -> Result<Self> {
+        let map = Map::PerCpuArray(MapData::from_fd(descriptor)?);
+        Ok(Self(PerCpuArray::try_from(map)?))
+    }
+
+    /// Summed over the processors.
+    pub fn read(&self) -> Counters {
+        super::counted(&self.0)
+    }
+}

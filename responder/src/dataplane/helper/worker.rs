@@ -1,0 +1,149 @@
+//! What is done with privileges.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context, Result, bail};
+use responder_common::layout::SEGMENTS_MAX;
+use tracing::{debug, info, warn};
+
+use super::{Reply, Request, Settings};
+use crate::dataplane::{
+    self, Attachment, DataPlane, Mode, ReceiveScaling, Scaling,
+    maps::{KernelMaps, Segments as _},
+    pins::Pins,
+};
+
+/// The loaded programs, and what may be done with them.
+pub(super) struct Worker {
+    settings: Settings,
+    /// Until the programs are loaded: where they are pinned, and why that is less than was asked for.
+    pins: Option<(Result<Pins>, Option<String>)>,
+    programs: Option<DataPlane>,
+    maps: Option<KernelMaps>,
+    segments: u32,
+    scaled: Vec<Scaling>,
+}
+
+impl Worker {
+    /// Makes the folder of pins if need be, for which privileges may be needed that go later.
+    pub(super) fn new(settings: Settings) -> Self {
+        let pins = Some(open_pins(&settings));
+        Self { settings, pins, programs: None, maps: None, segments: 0, scaled: Vec::new() }
+    }
+
+    /// Does what is asked.
+    pub(super) fn serve(&mut self, request: &Request) -> (Reply, Vec<OwnedFd>) {
+        self.try_serve(request)
+            .unwrap_or_else(|error| (Reply::Error(format!("{error:#}")), Vec::new()))
+    }
+
+    fn try_serve(&mut self, request: &Request) -> Result<(Reply, Vec<OwnedFd>)> {
+        let alone = |reply| (reply, Vec::new());
+        Ok(match request {
+            Request::Load => self.load()?,
+            Request::Segment(number) => (Reply::Segment, vec![self.segment(*number)?]),
+            Request::Attach(interface) => alone(Reply::Attached(self.attach(interface)?)),
+            Request::Settle => {
+                self.programs()?.settle()?;
+                alone(Reply::Done)
+            }
+            Request::GiveUp => {
+                self.scaled.clear();
+                if let Some(programs) = self.programs.take() {
+                    programs.give_up();
+                }
+                alone(Reply::Done)
+            }
+            Request::Leave => {
+                self.leave()?;
+                alone(Reply::Done)
+            }
+            Request::Detach => {
+                let Settings { pins, interfaces, .. } = &self.settings;
+                alone(Reply::Detached(dataplane::detach(pins, interfaces)?))
+            }
+            Request::Log(filter) => {
+                crate::telemetry::filter_log(filter).map_err(anyhow::Error::msg)?;
+                alone(Reply::Done)
+            }
+        })
+    }
+
+    fn programs(&mut self) -> Result<&mut DataPlane> {
+        self.programs.as_mut().context("no programs are loaded")
+    }
+
+    fn load(&mut self) -> Result<(Reply, Vec<OwnedFd>)> {
+        let (pins, warning) = self.pins.take().context("the programs are loaded only once")?;
+        let (programs, maps) = DataPlane::load_maps(Some(pins?))?;
+        let descriptors = vec![maps.root()?, programs.counters_descriptor()?];
+        (self.programs, self.maps) = (Some(programs), Some(maps));
+        Ok((Reply::Loaded { warning }, descriptors))
+    }
+
+    fn segment(&mut self, number: u32) -> Result<OwnedFd> {
+        let maps = self.maps.as_ref().context("no programs are loaded")?;
+        if number != self.segments || number >= SEGMENTS_MAX {
+            bail!("segment {number} is not the next: there are {}", self.segments);
+        }
+        let segment = maps.add(number)?;
+        self.segments += 1;
+        Ok(segment)
+    }
+
+    fn attach(&mut self, interface: &str) -> Result<Attachment> {
+        let Settings { mode, receive_scaling, .. } = self.settings;
+        if !self.settings.interfaces.iter().any(|known| known == interface) {
+            bail!("{interface} is not one of xdp.interfaces: add it and start the daemon again");
+        }
+        let mut attachment = self.programs()?.attach(interface, mode)?;
+        if attachment.mode != Mode::Off {
+            let scaling = spread(interface, receive_scaling);
+            attachment.receive_scaling = scaling.is_some();
+            self.scaled.extend(scaling);
+        }
+        Ok(attachment)
+    }
+
+    /// Ends it: what is pinned goes on.
+    pub(super) fn leave(&mut self) -> Result<()> {
+        self.scaled.clear();
+        self.maps = None;
+        self.programs.take().map_or(Ok(()), DataPlane::leave)
+    }
+}
+
+/// The folder of the pins, made where something is to be pinned.
+fn open_pins(settings: &Settings) -> (Result<Pins>, Option<String>) {
+    let Settings { pins: folder, mode, interfaces, lasting, .. } = settings;
+    if !lasting || *mode == Mode::Off || interfaces.is_empty() {
+        return (Ok(Pins::found(folder)), None);
+    }
+    match Pins::open(folder) {
+        Err(error) if *mode == Mode::Auto => {
+            let warning = format!("{error:#}: the kernel will not answer without the daemon");
+            (Ok(Pins::found(folder)), Some(warning))
+        }
+        opened => (opened, None),
+    }
+}
+
+/// Spreads the work of an interface's receive queues, where that helps or is asked for.
+fn spread(interface: &str, wanted: ReceiveScaling) -> Option<Scaling> {
+    match Scaling::arrange(interface, wanted) {
+        Ok(scaling) => {
+            if scaling.is_some() {
+                info!(interface, "its work is spread over the processors (threaded NAPI, RPS)");
+            }
+            scaling
+        }
+        Err(error) if wanted == ReceiveScaling::On => {
+            warn!(interface, "xdp.receive-scaling cannot be switched on: {error:#}");
+            None
+        }
+        Err(error) => {
+            debug!(interface, "receive scaling: {error:#}");
+            None
+        }
+    }
+}
