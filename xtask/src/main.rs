@@ -18,6 +18,8 @@ mod vmtest;
 
 // The chores build before the kernel toolchain is there, so they cannot depend on `responder`, whose
 // build needs it: they compile its decoder and what its tests compare servers with themselves.
+#[path = "../../responder/tests/everywhere/packet.rs"]
+mod packet;
 #[path = "../../responder/tests/refereeing/mod.rs"]
 mod refereeing;
 #[path = "../../responder/src/strict/mod.rs"]

@@ -7,42 +7,54 @@ use std::{
 
 use super::{Edns, Message, Name, Question, Record};
 
+/// Types and their mnemonics (IANA, DNS parameters).
+const TYPES: &[(u16, &str)] = &[
+    (1, "A"),
+    (2, "NS"),
+    (5, "CNAME"),
+    (6, "SOA"),
+    (12, "PTR"),
+    (13, "HINFO"),
+    (15, "MX"),
+    (16, "TXT"),
+    (17, "RP"),
+    (18, "AFSDB"),
+    (28, "AAAA"),
+    (29, "LOC"),
+    (33, "SRV"),
+    (35, "NAPTR"),
+    (39, "DNAME"),
+    (41, "OPT"),
+    (43, "DS"),
+    (44, "SSHFP"),
+    (46, "RRSIG"),
+    (47, "NSEC"),
+    (48, "DNSKEY"),
+    (50, "NSEC3"),
+    (51, "NSEC3PARAM"),
+    (52, "TLSA"),
+    (63, "ZONEMD"),
+    (64, "SVCB"),
+    (65, "HTTPS"),
+    (252, "AXFR"),
+    (255, "ANY"),
+    (257, "CAA"),
+];
+
 /// A type's mnemonic, or `TYPE` and its number (RFC 3597, section 5).
 pub fn type_text(rtype: u16) -> String {
-    let known = match rtype {
-        1 => "A",
-        2 => "NS",
-        5 => "CNAME",
-        6 => "SOA",
-        12 => "PTR",
-        13 => "HINFO",
-        15 => "MX",
-        16 => "TXT",
-        17 => "RP",
-        18 => "AFSDB",
-        28 => "AAAA",
-        29 => "LOC",
-        33 => "SRV",
-        35 => "NAPTR",
-        39 => "DNAME",
-        41 => "OPT",
-        43 => "DS",
-        44 => "SSHFP",
-        46 => "RRSIG",
-        47 => "NSEC",
-        48 => "DNSKEY",
-        50 => "NSEC3",
-        51 => "NSEC3PARAM",
-        52 => "TLSA",
-        63 => "ZONEMD",
-        64 => "SVCB",
-        65 => "HTTPS",
-        252 => "AXFR",
-        255 => "ANY",
-        257 => "CAA",
-        _ => return format!("TYPE{rtype}"),
-    };
-    known.into()
+    match TYPES.iter().find(|(number, _)| *number == rtype) {
+        Some((_, text)) => (*text).into(),
+        None => format!("TYPE{rtype}"),
+    }
+}
+
+/// The number of a type's mnemonic, or of `TYPE` and a number.
+pub fn type_number(text: &str) -> Option<u16> {
+    match TYPES.iter().find(|(_, known)| *known == text) {
+        Some((number, _)) => Some(*number),
+        None => text.strip_prefix("TYPE")?.parse().ok(),
+    }
 }
 
 /// A class's mnemonic, or `CLASS` and its number.

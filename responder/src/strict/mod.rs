@@ -17,7 +17,7 @@ mod reader;
 mod tests;
 
 pub use compare::{missing, multiset};
-pub use display::{class_text, rcode_text, type_text};
+pub use display::{class_text, rcode_text, type_number, type_text};
 pub use name::{Name, NameError};
 pub use reader::{Fault, Rule};
 

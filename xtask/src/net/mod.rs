@@ -166,6 +166,20 @@ impl Namespace {
         &self.name
     }
 
+    /// The hardware address of an interface inside.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn hardware(&self, interface: &str) -> anyhow::Result<[u8; 6]> {
+        let said = process::output(&mut self.ip(["-brief", "link", "show", interface]))?;
+        let address = said.split_whitespace().nth(2).with_context(|| said.clone())?;
+        let octets: Vec<u8> = address
+            .split(':')
+            .map(|octet| u8::from_str_radix(octet, 16))
+            .collect::<Result<_, _>>()?;
+        octets.try_into().ok().with_context(|| format!("{interface} has the address {address}"))
+    }
+
     /// A command that will run inside. It sees a `/sys` and mounts of its own: what it mounts or pins
     /// there ends with it.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {

@@ -184,6 +184,12 @@ const CHECKS: &[Check] = &[
                 reflector's rate, 3 times the best peer's",
         run: load::signed_nxdomain,
     },
+    Check {
+        name: "load-signed-nxdomain-frames",
+        claim: "the same by a generator that hardly takes time, in frames with room: 0.40 of a bare \
+                reflector's rate, 3 times the best peer's",
+        run: load::signed_nxdomain_frames,
+    },
 ];
 
 /// The command.

@@ -1,0 +1,363 @@
+//! A generator of the kernel's own frames, for floods that are not to cost more than their answers.
+//!
+//! `kxdpgun` sends over veth by copies: on two processors it takes a third of the time that server and
+//! client have between them, and so hides what a fast server can do. Here a program of three helpers
+//! (`frames.c`) makes each query out of a page of the kernel's (`BPF_PROG_TEST_RUN` with live frames,
+//! Linux 5.18) and another one counts and drops the replies. As on a network card, a frame has room to
+//! grow. So many queries are under way at a time: a server that is slower is asked less.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    net::{IpAddr, Ipv4Addr},
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, MapData},
+    programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode},
+};
+
+use crate::{
+    net::{CLIENT, CLIENT_INTERFACE, Pair, SERVER, SERVER_INTERFACE},
+    packet::{self, Headers},
+    process,
+    strict::{self, Name},
+};
+
+/// Octets of a query's frame, at the most.
+const OCTETS: usize = 254;
+/// Frames that one system call runs the generator over: starting and ending one takes the kernel 20 ms.
+const REPEAT: u32 = 1 << 22;
+/// After how many it puts them on the wire and lets others run.
+const BATCH: u32 = 64;
+/// When nothing comes for so long, what is under way is lost.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// What is sent before counting begins: until caches and threads are warm.
+const WARMING: Duration = Duration::from_millis(300);
+
+/// A query as `frames.c` has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Query {
+    length: u16,
+    octets: [u8; OCTETS],
+}
+// SAFETY: numbers without gaps.
+unsafe impl aya::Pod for Query {}
+
+/// The generator's own state, as `frames.c` has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct State {
+    next: u32,
+    burst: u32,
+    sent: u64,
+}
+// SAFETY: numbers without gaps.
+unsafe impl aya::Pod for State {}
+
+/// What it is told.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Control {
+    window: u64,
+    written_off: u64,
+    queries: u32,
+    random: u32,
+}
+// SAFETY: numbers without gaps.
+unsafe impl aya::Pod for Control {}
+
+/// What came back.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Replies.
+    pub replies: u64,
+    /// Octets of their frames.
+    pub octets: u64,
+    /// Those that were truncated.
+    pub truncated: u64,
+    /// By RCODE.
+    pub rcodes: [u64; 16],
+}
+// SAFETY: numbers without gaps.
+unsafe impl aya::Pod for Counted {}
+
+/// What a flood came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Flooded {
+    /// Queries put on the wire, and octets of their frames.
+    pub sent: u64,
+    /// Replies.
+    pub counted: Counted,
+    /// For how long.
+    pub time: Duration,
+}
+
+impl Flooded {
+    /// Replies per second.
+    pub fn rate(&self) -> f64 {
+        self.counted.replies as f64 / self.time.as_secs_f64()
+    }
+
+    /// The share of the queries that were answered.
+    pub fn answered(&self) -> f64 {
+        self.counted.replies as f64 / self.sent.max(1) as f64
+    }
+}
+
+/// The generator, attached to the client's side of a pair.
+pub struct Frames {
+    ebpf: Ebpf,
+    interface: u32,
+    control: Control,
+    controls: Array<MapData, Control>,
+    states: Array<MapData, State>,
+    counts: Array<MapData, Counted>,
+}
+
+impl Frames {
+    /// Compiles and loads the programs, and attaches the counter: within
+    /// [`Pair::with_free_client_interface`]. The queries are those of a file that kxdpgun reads.
+    ///
+    /// # Errors
+    /// When clang is missing, a query is not understood, or the kernel refuses a step.
+    pub fn attach(pair: &Pair, queries: &Path, folder: &Path) -> anyhow::Result<Self> {
+        let (source, object) = (folder.join("frames.c"), folder.join("frames.o"));
+        fs::write(&source, include_str!("frames.c"))?;
+        let mut clang = Command::new("clang");
+        clang.args(["-O2", "-target", "bpf", "-mcpu=v3", "-c"]).arg(&source);
+        process::output(clang.arg("-o").arg(&object)).context("remedy: cargo xtask setup")?;
+        let queries = self::queries(pair, queries)?;
+        let count = queries.len() as u32;
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("queries", count)
+            .load_file(&object)
+            .context("loading the generator")?;
+        let mut map: Array<_, Query> = Array::try_from(ebpf.map_mut("queries").context("map")?)?;
+        for (place, query) in queries.into_iter().enumerate() {
+            map.set(place as u32, query, 0)?;
+        }
+        program(&mut ebpf, "generate")?.load()?;
+        let interface = pair.client.enter(|| -> anyhow::Result<u32> {
+            let counter = program(&mut ebpf, "count")?;
+            counter.load()?;
+            counter.attach(CLIENT_INTERFACE, XdpMode::Driver)?;
+            let name = CString::new(CLIENT_INTERFACE)?;
+            // SAFETY: the name ends with a zero octet.
+            Ok(unsafe { libc::if_nametoindex(name.as_ptr()) })
+        })??;
+        ensure!(interface != 0, "{CLIENT_INTERFACE} is gone");
+        let control = Control { window: 0, written_off: 0, queries: count, random: 0 };
+        let [controls, states, counts] =
+            ["controls", "states", "counts"].map(|name| ebpf.take_map(name).context(name));
+        let (controls, states) = (Array::try_from(controls?)?, Array::try_from(states?)?);
+        let counts = Array::try_from(counts?)?;
+        Ok(Self { ebpf, interface, control, controls, states, counts })
+    }
+
+    /// From now on these bits of the IPv4 source address are random.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for floods from forged addresses"))]
+    pub fn spoof(&mut self, bits: u32) {
+        self.control.random = bits.to_be();
+    }
+
+    /// Asks for so long, with so many queries under way at the most.
+    ///
+    /// # Errors
+    /// When the kernel refuses a run.
+    pub fn flood(&mut self, pair: &Pair, window: u64, time: Duration) -> anyhow::Result<Flooded> {
+        let ended = AtomicBool::new(false);
+        let Self { ebpf, interface, control, controls, states, counts } = self;
+        let generator: &Xdp = ebpf.program("generate").context("no generator")?.try_into()?;
+        control.window = window;
+        let mut watch = Watch { control, controls, states, counts };
+        thread::scope(|scope| {
+            let run = scope.spawn(|| pair.client.enter(|| generate(generator, *interface, &ended)));
+            let flooded = watch.over(time, || run.is_finished());
+            ended.store(true, Ordering::Relaxed);
+            watch.control.window = 0;
+            watch.tell()?;
+            match run.join() {
+                Ok(result) => result??,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+            flooded
+        })
+    }
+}
+
+/// Who looks on while the generator runs.
+struct Watch<'a> {
+    control: &'a mut Control,
+    controls: &'a mut Array<MapData, Control>,
+    states: &'a Array<MapData, State>,
+    counts: &'a Array<MapData, Counted>,
+}
+
+impl Watch<'_> {
+    /// Counts over the time, and gives up what stays away.
+    fn over(&mut self, time: Duration, gone: impl Fn() -> bool) -> anyhow::Result<Flooded> {
+        let (begin, mut moved) = (Instant::now(), Instant::now());
+        let (sent, counted) = self.now()?;
+        self.control.written_off = sent - counted.replies;
+        self.tell()?;
+        let mut last = counted.replies;
+        let mut measured: Option<(Instant, u64, Counted)> = None;
+        while !gone() {
+            thread::sleep(Duration::from_millis(2));
+            let now = Instant::now();
+            let (sent, counted) = self.now()?;
+            match measured {
+                None if now - begin >= WARMING => measured = Some((now, sent, counted)),
+                Some((from, before, earlier)) if now - from >= time => {
+                    let counted = counted.since(&earlier);
+                    return Ok(Flooded { sent: sent - before, counted, time: now - from });
+                }
+                _ => {}
+            }
+            if counted.replies != last {
+                (last, moved) = (counted.replies, now);
+            } else if now - moved > PATIENCE {
+                self.control.written_off = sent.saturating_sub(counted.replies);
+                self.tell()?;
+                moved = now;
+            }
+        }
+        bail!("the generator ended by itself")
+    }
+
+    fn tell(&mut self) -> anyhow::Result<()> {
+        Ok(self.controls.set(0, *self.control, 0)?)
+    }
+
+    /// Queries sent, and what came back.
+    fn now(&self) -> anyhow::Result<(u64, Counted)> {
+        // What was sent first: a reply is not to come before its query.
+        let sent = self.states.get(&0, 0)?.sent;
+        let counted = self.counts.get(&0, 0)?;
+        Ok((sent.max(counted.replies), counted))
+    }
+}
+
+/// Runs the generator until told to end, when nobody else wants the processor.
+fn generate(program: &Xdp, interface: u32, ended: &AtomicBool) -> anyhow::Result<()> {
+    let nothing = libc::sched_param { sched_priority: 0 };
+    // SAFETY: of this thread alone, and the structure lives through the call.
+    let idle = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &nothing) };
+    ensure!(idle == 0, "SCHED_IDLE: {}", io::Error::last_os_error());
+    let mut context = [0_u8; 24];
+    context[4..8].copy_from_slice(&(OCTETS as u32).to_ne_bytes());
+    context[12..16].copy_from_slice(&interface.to_ne_bytes());
+    while !ended.load(Ordering::Relaxed) {
+        program.test_run(TestRunOptions {
+            data_in: Some(&[0; OCTETS]),
+            ctx_in: Some(&context),
+            repeat: REPEAT,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
+            ..TestRunOptions::new()
+        })?;
+    }
+    Ok(())
+}
+
+impl Counted {
+    fn since(&self, earlier: &Self) -> Self {
+        let mut rcodes = self.rcodes;
+        for (rcode, before) in rcodes.iter_mut().zip(earlier.rcodes) {
+            *rcode -= before;
+        }
+        Self {
+            replies: self.replies - earlier.replies,
+            octets: self.octets - earlier.octets,
+            truncated: self.truncated - earlier.truncated,
+            rcodes,
+        }
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut Xdp> {
+    Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
+}
+
+/// The queries of a file as frames, from many ports.
+fn queries(pair: &Pair, file: &Path) -> anyhow::Result<Vec<Query>> {
+    let hardware =
+        [pair.server.hardware(SERVER_INTERFACE)?, pair.client.hardware(CLIENT_INTERFACE)?];
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let mut queries = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let frame = frame(number, line)
+            .with_context(|| format!("{}, line {}: {line:?}", file.display(), number + 1))?;
+        ensure!(frame.len() <= OCTETS, "{} octets are too many: {line:?}", frame.len());
+        let mut query = Query { length: frame.len() as u16, octets: [0; OCTETS] };
+        query.octets[..frame.len()].copy_from_slice(&frame);
+        query.octets[..12].copy_from_slice(hardware.as_flattened());
+        queries.push(query);
+    }
+    ensure!(!queries.is_empty(), "no queries in {}", file.display());
+    Ok(queries)
+}
+
+fn frame(number: usize, line: &str) -> anyhow::Result<Vec<u8>> {
+    let mut words = line.split_whitespace();
+    let (name, kind) = words.next().zip(words.next()).context("a name and a type")?;
+    let edns = match words.next() {
+        Some("D") => Some((1232, true)),
+        Some("E") => Some((1232, false)),
+        _ => None,
+    };
+    let number_of_type = strict::type_number(kind).context("an unknown type")?;
+    let name = Name::from_text(name)?;
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(address) => Ipv4Addr::octets(&address).to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let headers = Headers {
+        source: octets(CLIENT[0]),
+        destination: octets(SERVER[0]),
+        source_port: 2000 + (number % 60_000) as u16,
+        ..Headers::v4()
+    };
+    Ok(headers.frame(&packet::query(number as u16, name.wire(), number_of_type, edns)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cleanup::Scratch, load::reflector};
+
+    #[test]
+    fn what_is_sent_comes_back() {
+        let folder = Scratch::create().expect("a folder");
+        let queries = folder.path().join("queries");
+        fs::write(&queries, "www.example. A D\nexample. SOA\n").expect("written");
+        let pair = Pair::create().expect("root");
+        reflector::attach(&pair, folder.path()).expect("clang");
+        let (plain, spoofed) = pair
+            .with_free_client_interface(|| -> anyhow::Result<_> {
+                let mut frames = Frames::attach(&pair, &queries, folder.path())?;
+                let time = Duration::from_millis(200);
+                let plain = frames.flood(&pair, 64, time)?;
+                frames.spoof(0xffff);
+                Ok((plain, frames.flood(&pair, 64, time)?))
+            })
+            .expect("attached")
+            .expect("flooded");
+        for flooded in [plain, spoofed] {
+            let Counted { replies, octets, rcodes, .. } = flooded.counted;
+            assert!(replies > 1000 && replies == rcodes[0], "{flooded:?}");
+            // Either the one or the other query, in turns: 82 and 67 octets with their headers.
+            assert!(octets / replies > 60 && octets / replies < 85, "{flooded:?}");
+            assert!(flooded.answered() > 0.9, "{flooded:?}");
+        }
+    }
+}
