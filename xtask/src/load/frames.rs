@@ -42,6 +42,9 @@ const PATIENCE: Duration = Duration::from_millis(20);
 /// What is sent before counting begins: until caches and threads are warm.
 const WARMING: Duration = Duration::from_millis(300);
 
+/// Queries under way, of which each server gets what suits it best.
+const WINDOWS: [u64; 4] = [48, 128, 256, 512];
+
 /// A query as `frames.c` has it.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -162,6 +165,25 @@ impl Frames {
         let (controls, states) = (Array::try_from(controls?)?, Array::try_from(states?)?);
         let counts = Array::try_from(counts?)?;
         Ok(Self { ebpf, interface, control, controls, states, counts })
+    }
+
+    /// The flood with the window that suits the server best; all together take about so long.
+    ///
+    /// # Errors
+    /// As [`Frames::attach`] and [`Frames::flood`].
+    pub fn best(
+        pair: &Pair,
+        queries: &Path,
+        folder: &Path,
+        time: Duration,
+    ) -> anyhow::Result<Flooded> {
+        let time = time / WINDOWS.len() as u32;
+        let floods = pair.with_free_client_interface(|| -> anyhow::Result<Vec<_>> {
+            let mut frames = Self::attach(pair, queries, folder)?;
+            WINDOWS.iter().map(|window| frames.flood(pair, *window, time)).collect()
+        })??;
+        let best = floods.into_iter().max_by(|one, other| one.rate().total_cmp(&other.rate()));
+        best.context("there are windows")
     }
 
     /// From now on these bits of the IPv4 source address are random.

@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use super::{Args, Outcome, servers};
@@ -48,9 +47,6 @@ enum Generator {
     /// [`Frames`], with the number of queries under way that suits each server best.
     Frames,
 }
-
-/// Queries under way, of which each server gets what suits it best.
-const WINDOWS: [u64; 4] = [48, 128, 256, 512];
 
 /// Ten thousand delegations, a registry's mix.
 ///
@@ -225,15 +221,9 @@ impl<'a> Load<'a> {
         Ok(Row { server, flood, counters: Value::Null })
     }
 
-    /// The window that suits the server best.
     fn frames(&self, pair: &Pair) -> anyhow::Result<Flood> {
-        let time = Duration::from_secs(self.args.seconds.into()) / WINDOWS.len() as u32;
-        let floods = pair.with_free_client_interface(|| -> anyhow::Result<Vec<_>> {
-            let mut frames = Frames::attach(pair, &self.queries, self.folder)?;
-            WINDOWS.iter().map(|window| frames.flood(pair, *window, time)).collect()
-        })??;
-        let best = floods.into_iter().max_by(|one, other| one.rate().total_cmp(&other.rate()));
-        let best = best.context("there are windows")?;
+        let time = Duration::from_secs(self.args.seconds.into());
+        let best = Frames::best(pair, &self.queries, self.folder, time)?;
         Ok(Flood {
             queries: best.sent,
             replies: best.counted.replies,

@@ -11,8 +11,8 @@ mod workload;
 
 use std::{
     fs,
-    path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use super::{Common, machine, silence::Silence};
 use crate::{
     cleanup::Scratch,
     daemon,
-    load::{generator, usage},
+    load::{frames::Frames, generator, usage},
     setup::{self, For},
 };
 use server::{Running, Server};
@@ -132,7 +132,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// One workload for all servers.
 struct Contest<'a> {
     args: &'a Args,
-    program: &'a std::path::Path,
+    program: &'a Path,
     workload: Workload,
     prepared: Prepared,
 }
@@ -157,6 +157,8 @@ impl Contest<'_> {
             turn(&running, &mut figures, "flood", |one| self.flood(one))?;
             silence.begin()?;
             turn(&running, &mut figures, "steady", |one| self.steady(one))?;
+            silence.begin()?;
+            turn(&running, &mut figures, "frames", |one| self.frames(one, folder.path()))?;
         }
         silence.begin()?;
         turn(&running, &mut figures, "dnsperf", |one| self.dnsperf(one))?;
@@ -196,6 +198,15 @@ impl Contest<'_> {
             "replies per second": flood.rate,
             "share of sent": flood.share,
             "average reply": flood.size,
+        }))
+    }
+
+    fn frames(&self, one: &Running, folder: &Path) -> anyhow::Result<Value> {
+        let time = Duration::from_secs(self.args.seconds().into());
+        let best = Frames::best(&one.pair, &self.prepared.queries, folder, time)?;
+        Ok(json!({
+            "replies per second": best.rate() as u64,
+            "share of sent": format!("{:.1}%", best.answered() * 100.0),
         }))
     }
 

@@ -51,6 +51,7 @@ struct Row {
     flood: f64,
     of_reflector: Option<f64>,
     of_scaled: Option<f64>,
+    frames: f64,
     octets: String,
     above: Option<f64>,
     each: f64,
@@ -85,6 +86,7 @@ fn rows_of(workload: &Value) -> (String, Vec<Row>) {
             of_reflector: share(of(bare, "flood", rate)),
             of_scaled: share(of(scaled, "flood", rate)),
             flood: median(flood.iter().copied()),
+            frames: median(rounds(server, "frames", rate)),
             octets: server["flood"][0]["average reply"].as_str().unwrap_or_default().to_owned(),
             above,
             each: least(&steady),
@@ -112,6 +114,7 @@ fn table(rows: &[Row]) -> String {
         "flood, replies/s",
         "of the reflector",
         "of the reflector, scaled",
+        "frames, replies/s",
         "reply",
         "µs/reply at the steady rate",
         "above the reflector",
@@ -129,6 +132,7 @@ fn table(rows: &[Row]) -> String {
             thousands(row.flood),
             some(row.of_reflector, 2),
             some(row.of_scaled, 2),
+            thousands(row.frames),
             row.octets.clone(),
             format!("{:.2}", row.each),
             some(row.above, 2),
@@ -169,18 +173,23 @@ const INTRODUCTION: &str = "# Other servers beside us\n\n\
     and tc run beside the generator instead of on its processor. *responder, \"off\"* leaves the \
     interface as it was found, which is how the peers and the bare reflector have it. The reflector \
     with its polling given to a thread is the fair ceiling of our default.\n\
-    - *flood*: kxdpgun, as fast as the pair takes it. *µs/reply*: time of all processors, generator \
+    - *flood*: kxdpgun, as fast as the pair takes it. *frames*: a generator that takes next to no time of \
+    the processors and sends frames with room, as network cards do, of which XDP answers everything; \
+    as many queries under way as suit the server best. *µs/reply*: time of all processors, generator \
     included, for each reply at a steady rate; what is above the reflector's is the server's. It is \
     taken in ticks of 10 ms, and the least of the rounds counts: what else the machine does only adds.\n\
     - *load*: from the start of the process until it answers for the zone. *RSS* counts what a server's \
     processes share for each of them, *PSS* once; of ours both include the maps.\n\n\
-    ![flood](peers-flood.svg)\n\n![processor time](peers-processor.svg)\n\n![memory](peers-memory.svg)\n";
+    ![flood](peers-flood.svg)\n\n![frames](peers-frames.svg)\n\n![processor time](peers-processor.svg)\n\n![memory](peers-memory.svg)\n";
 
 /// A number of a row.
 type Number = fn(&Row) -> Option<f64>;
 
-fn pictures() -> [(&'static str, &'static str, &'static str, usize, Number); 3] {
+fn pictures() -> [(&'static str, &'static str, &'static str, usize, Number); 4] {
     [
+        ("peers-frames.svg", "Flood by the kernel's own frames", "replies per second", 0, |row| {
+            Some(row.frames)
+        }),
         ("peers-flood.svg", "Flood", "replies per second", 0, |row| Some(row.flood)),
         (
             "peers-processor.svg",
