@@ -15,7 +15,7 @@ use tokio::{
     sync::mpsc,
     time::timeout_at,
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{
     composer::{Composer, Record},
@@ -189,7 +189,7 @@ impl Work {
                 messages.put(soa_of(&apex)?)?;
                 "current"
             }
-            Wanted::Ixfr(from) => match changes_since(&view, from)? {
+            Wanted::Ixfr(from) => match sound_changes(&view, from)? {
                 Some(differences) => {
                     changes(differences, &apex, &mut messages)?;
                     "ixfr"
@@ -244,6 +244,23 @@ fn changes(
         }
     }
     messages.put(soa)
+}
+
+/// The changes since a serial, looked through before anything is said: what is damaged in the middle could
+/// not be taken back. None where the zone as a whole is to be given.
+fn sound_changes(view: &View, from: u32) -> Result<Option<Changes<'_>>, Stop> {
+    let looked_through = || {
+        let changes = changes_since(view, from)?;
+        changes.into_iter().flatten().try_for_each(|difference| difference.map(drop))?;
+        changes_since(view, from)
+    };
+    match looked_through() {
+        Err(error @ Error::Broken { .. }) => {
+            error!("{error}: the whole zone is given; the next change begins it anew");
+            Ok(None)
+        }
+        other => Ok(other?),
+    }
 }
 
 const NO_SOA: Stop = Stop::Zone("the archive has no SOA record");

@@ -79,6 +79,11 @@ impl Node {
 
     /// Starts the daemon and waits until it says that it is ready.
     pub fn serve(&self) -> Daemon<'_> {
+        self.serve_with(|_| ())
+    }
+
+    /// The same, with something done to its command.
+    pub fn serve_with(&self, prepare: impl FnOnce(&mut Command)) -> Daemon<'_> {
         let socket = self.path("notify");
         let _ = fs::remove_file(&socket);
         let notify = UnixDatagram::bind(&socket).unwrap();
@@ -93,6 +98,7 @@ impl Node {
                 Ok(())
             });
         }
+        prepare(&mut command);
         let child = command.spawn().unwrap();
         let daemon = Daemon { node: self, child, notify };
         assert_eq!(daemon.notification(), "READY=1", "{}", daemon.log());

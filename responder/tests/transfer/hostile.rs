@@ -117,6 +117,40 @@ fn a_zone_that_nobody_should_serve_is_refused() {
     refused(two_soas, "sub.tld.test. owns a SOA and is not the apex", "");
 }
 
+/// NSEC3PARAM and the NSEC3 of the apex, which is the only hash that a chain needs here.
+fn hashed() -> [Say; 2] {
+    // The hash of tld.test., by nsec3hash(1) with no salt and no further iterations.
+    const HASH: &str = "81o05h3afn8lip1mcf8nkml33f1vdj6c.tld.test.";
+    let data = [&[1, 0, 0, 0, 0, 20][..], &[0x40; 20], &[0, 1, 0x22]].concat();
+    [Say::Raw("tld.test.", 51, 1, vec![1, 0, 0, 0, 0]), Say::Raw(HASH, 50, 1, data)]
+}
+
+#[test]
+fn rfc5155_an_nsec3_whose_owner_is_no_hash_is_refused() {
+    for owner in ["nohash.tld.test.", "w1o05h3afn8lip1mcf8nkml33f1vdj6c.tld.test."] {
+        let data = [&[1, 0, 0, 0, 0, 20][..], &[0x40; 20], &[0, 1, 0x22]].concat();
+        let wrong = |script: &mut Script| {
+            script.messages[1].extend(hashed());
+            script.messages[1].push(Say::Raw(owner, 50, 1, data));
+        };
+        let wanted =
+            format!("{owner} owns an NSEC3 and is no hash of a name (RFC 5155, section 3)");
+        refused(wrong, &wanted, "");
+    }
+}
+
+#[test]
+fn an_rrset_that_no_message_can_count_is_refused() {
+    let many = |script: &mut Script| {
+        // 66,000 addresses of one name.
+        let address = |number: u32| Say::A("many.tld.test.", number.to_be_bytes());
+        let chunk = |first: u32| (first..first + 2000).map(address).collect();
+        let messages = (0..33).map(|number| chunk(number * 2000));
+        script.messages.splice(1..1, messages);
+    };
+    refused(many, "the RRset many.tld.test. type 1 is larger than a message can be", "");
+}
+
 #[test]
 fn a_primary_that_stalls_is_left() {
     let stall = |script: &mut Script| script.messages.truncate(2);

@@ -1,5 +1,6 @@
 //! Zones that come by transfer, from the servers that others run and from scripted ones that misbehave:
-//! the built program on loopback ports. Nothing here needs privileges or the kernel programs.
+//! the built program on loopback ports. Only a full disk needs privileges (a mount
+//! of its own), nothing the kernel programs.
 
 #[path = "../daemon/harness.rs"]
 #[allow(dead_code)]
@@ -12,6 +13,7 @@ mod servers;
 #[allow(dead_code)]
 mod ask;
 mod disturbed;
+mod full_disk;
 mod guards;
 mod hostile;
 mod incremental;
@@ -23,3 +25,4 @@ mod primaries;
 mod restart;
 mod root;
 mod script;
+mod signed;

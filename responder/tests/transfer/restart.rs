@@ -8,7 +8,8 @@ use hickory_proto::{
 };
 
 use crate::{
-    harness::{Daemon, Node, query},
+    ask::ixfr,
+    harness::{Daemon, Node, query, receive, send},
     primaries::{is_served, node, secondary},
     script::{Differences, End, Say, Script, Scripted},
 };
@@ -107,6 +108,43 @@ fn a_damaged_archive_is_set_aside_and_the_zone_fetched_anew() {
     assert!(line.contains("not what was written") && line.contains("tld.test~damaged"), "{line}");
     assert!(node.path("state/zones/tld.test~damaged").exists());
     assert_eq!(refresh(&node), "zone \"tld.test.\" is fresh: serial 1\n");
+}
+
+#[test]
+fn a_damaged_journal_is_not_given_to_others_and_the_whole_zone_is() {
+    let primary = Scripted::start(Script::good(1));
+    let more = "transfer-to = [{ address = \"127.0.0.1\" }]\n";
+    let node = node(&secondary(&[primary.port], None, more));
+    let daemon = node.serve();
+    daemon.until("the zone", || is_served(&daemon, 1));
+    let mut second = Script::good(2);
+    let www = |last| Say::A("www.tld.test.", [192, 0, 2, last]);
+    let says = [Say::Soa(2), Say::Soa(1), www(2), Say::Soa(2), www(9), Say::Soa(2)];
+    second.differences = Differences::Say(vec![says.to_vec()]);
+    primary.set(Some(second));
+    assert_eq!(refresh(&node), "zone \"tld.test.\" is fresh: serial 2\n");
+    // What goes to somebody with serial 1: the SOA, and whether the SOA of theirs follows it.
+    let is_difference = |daemon: &Daemon<'_>| {
+        let mut stream = daemon.tcp();
+        send(&mut stream, &ixfr("tld.test.", 1));
+        let reply = Message::from_vec(&receive(&mut stream).unwrap()).unwrap();
+        assert_eq!(reply.answers[0].record_type(), RecordType::SOA, "{reply}");
+        reply.answers[1].record_type() == RecordType::SOA
+    };
+    assert!(is_difference(&daemon));
+    drop(daemon);
+    // The address that went stands in the journal alone.
+    let file = data(&node);
+    let mut octets = fs::read(&file).unwrap();
+    let places: Vec<usize> =
+        (0..octets.len()).filter(|at| octets[*at..].starts_with(&[192, 0, 2, 2])).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| octets[at + 3] = 77);
+    fs::write(&file, octets).unwrap();
+    let daemon = node.serve();
+    daemon.until("the zone", || is_served(&daemon, 2));
+    assert_eq!(ask(&daemon).1, ["192.0.2.9"]);
+    assert!(!is_difference(&daemon), "{}", daemon.log());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+use responder::transfer::tsig::{Key, Session};
+
 use domain::{
     base::{
         Message, MessageBuilder, Name, Record, Rtype, Serial, Ttl,
@@ -36,7 +38,7 @@ pub enum Say {
 }
 
 /// What a primary says, and how it ends.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Script {
     /// The serial of its answer to SOA.
     pub serial: u32,
@@ -47,6 +49,23 @@ pub struct Script {
     pub end: End,
     /// The timers: refresh, retry, expire.
     pub timers: [u32; 3],
+    /// The key of its answers, and what is wrong with their signatures; none: they are not signed.
+    pub signed: Option<(Arc<Key>, Flaw)>,
+}
+
+/// What is wrong with the signatures of a transfer; messages are counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nothing.
+    None,
+    /// An octet of this message's signature is another.
+    Wrong(usize),
+    /// An octet of this message was changed after it was signed.
+    Changed(usize),
+    /// The signature of this message was taken away.
+    Stripped(usize),
+    /// The clock is so many seconds ahead.
+    Ahead(u64),
 }
 
 /// An answer to IXFR.
@@ -92,6 +111,7 @@ impl Script {
             differences: Differences::Whole,
             end: End::Wait,
             timers: [3600, 3600, 86_400],
+            signed: None,
         }
     }
 }
@@ -133,23 +153,25 @@ impl Scripted {
 fn play(mut stream: std::net::TcpStream, script: &Script, count: &AtomicU64) {
     use std::io::Write;
 
-    while let Some(query) = receive(&mut stream) {
+    while let Some(mut query) = receive(&mut stream) {
+        let mut signer = Signer::of(&mut query, script);
         let question = Message::from_octets(query).unwrap();
         if question.sole_question().unwrap().qtype() == Rtype::SOA {
-            send(&mut stream, &message(&question, &[Say::Soa(script.serial)], script));
+            let answer = message(&question, &[Say::Soa(script.serial)], script);
+            send(&mut stream, &signer.sound(answer));
             continue;
         }
         let messages = match (&script.differences, question.sole_question().unwrap().qtype()) {
             (Differences::Say(messages), Rtype::IXFR) => messages,
             (Differences::Refuse(rcode), Rtype::IXFR) => {
                 let refusal = MessageBuilder::new_vec().start_answer(&question, *rcode).unwrap();
-                send(&mut stream, &refusal.finish());
+                send(&mut stream, &signer.sound(refusal.finish()));
                 continue;
             }
             _ => &script.messages,
         };
-        for says in messages {
-            send(&mut stream, &message(&question, says, script));
+        for (number, says) in messages.iter().enumerate() {
+            send(&mut stream, &signer.flawed(message(&question, says, script), number));
         }
         match script.end {
             End::Wait => {}
@@ -177,6 +199,51 @@ fn play(mut stream: std::net::TcpStream, script: &Script, count: &AtomicU64) {
             }
         }
     }
+}
+
+/// Signs the answers to one question, if they are to be signed.
+struct Signer(Option<(Session, Flaw)>);
+
+impl Signer {
+    /// Takes the signature of the question away.
+    fn of(query: &mut Vec<u8>, script: &Script) -> Self {
+        let signed = script.signed.as_ref().map(|(key, flaw)| {
+            let session = Session::requested(&[Arc::clone(key)], query, now());
+            (session.unwrap().expect("a signed question"), *flaw)
+        });
+        Self(signed)
+    }
+
+    /// A message with a signature that is right, but for the time.
+    fn sound(&mut self, mut message: Vec<u8>) -> Vec<u8> {
+        if let Some((session, flaw)) = &mut self.0 {
+            let ahead = if let Flaw::Ahead(seconds) = flaw { *seconds } else { 0 };
+            session.sign(&mut message, now() + ahead);
+        }
+        message
+    }
+
+    /// A message of the transfer.
+    fn flawed(&mut self, plain: Vec<u8>, number: usize) -> Vec<u8> {
+        let mut message = self.sound(plain.clone());
+        match self.0.as_ref().map(|(_, flaw)| *flaw) {
+            // Behind the digest stand the ID, the error and the length of nothing.
+            Some(Flaw::Wrong(wrong)) if wrong == number => {
+                let last = message.len() - 7;
+                message[last] ^= 1;
+            }
+            // The last octet in front of the signature.
+            Some(Flaw::Changed(changed)) if changed == number => message[plain.len() - 1] ^= 1,
+            Some(Flaw::Stripped(stripped)) if stripped == number => message = plain,
+            _ => {}
+        }
+        message
+    }
+}
+
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs()
 }
 
 fn name(text: &str) -> Wire {

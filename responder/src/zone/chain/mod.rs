@@ -168,6 +168,7 @@ fn hashed(
             sets.read(row, |rtype| rtype == rtype::NSEC3);
             let Some(set) = sets.first() else { continue };
             let name = row.wire().to_ascii_lowercase();
+            nsec3::check_owner(&name, set).map_err(CompileError::Zone)?;
             let Some(hash) = nsec3::hash_of(&name, set, iterations, salt) else { continue };
             found.push((hash, write_proof(&proof(apex, &name, set)?, space)?));
         }

@@ -5,7 +5,7 @@ use responder_common::{
     wire::rtype,
 };
 
-use crate::zone::{collect::RrSet, compile::CompileError};
+use crate::zone::{collect::RrSet, compile::CompileError, name::to_text};
 
 /// Iterations and salt of the chain that the apex declares complete (RFC 5155, section 4.1.2: flags
 /// zero): of its NSEC3PARAM the first with an algorithm that we know.
@@ -39,6 +39,20 @@ pub fn hash_of(name: &[u8], set: &RrSet<'_>, iterations: u16, salt: &[u8]) -> Op
         && rdata[5..].starts_with(salt)
         && usize::from(rdata[4]) == salt.len();
     if same { hash_in(name) } else { None }
+}
+
+/// Whether an NSEC3 stands where one may: its owner's first label is a hash (RFC 5155, section 3). What
+/// belongs to an algorithm that we do not know is not judged.
+///
+/// # Errors
+/// It does not: one line that names the owner.
+pub fn check_owner(name: &[u8], set: &RrSet<'_>) -> Result<(), String> {
+    let known = set.rdata.iter().any(|rdata| rdata.first() == Some(&1));
+    if known && hash_in(name).is_none() {
+        let name = to_text(name);
+        return Err(format!("{name} owns an NSEC3 and is no hash of a name (RFC 5155, section 3)"));
+    }
+    Ok(())
 }
 
 /// The hash in the first label of a name, if it is one: 32 digits of base 32 with the extended hex

@@ -16,7 +16,10 @@ mod tests;
 
 use std::{collections::BTreeSet, io};
 
-use responder_common::layout::{Address, Snapshot, denial};
+use responder_common::{
+    layout::{Address, Snapshot, denial},
+    wire::rtype,
+};
 
 pub use self::archived::{Archived, file};
 use self::links::Links;
@@ -121,6 +124,13 @@ pub fn prepare<'s, 'a>(
     let zone = nodes::Zone::new(contents, &apex_key);
     let root = zone.owner(&apex_key).ok_or_else(|| Refused::Zone(NO_SOA.into()))?;
     let kind = same_kind(&before, &root, &zone, changed)?;
+    if matches!(kind, Some(Kind::Nsec3 { .. })) {
+        for owner in changed.iter().filter_map(|key| contents.owner(key)) {
+            let hashed = owner.rrsets.iter().find(|set| set.rtype == rtype::NSEC3);
+            let sound = hashed.map_or(Ok(()), |set| nsec3::check_owner(owner.wire, set));
+            sound.map_err(Refused::Zone)?;
+        }
+    }
     let mut snapshot = before;
     let mut affected = affected::of(&commit, &zone, changed);
     let mut links = match kind {
