@@ -60,6 +60,15 @@ pub struct Usage {
     pub index_slots: u64,
 }
 
+impl Usage {
+    /// Whether so much lies idle that the zone had better be compiled anew: more than half of what it
+    /// uses, and a megabyte. Commits alone reuse what commits give back; this is what is left when many
+    /// names have gone.
+    pub fn is_crumbled(&self) -> bool {
+        self.dead > self.live / 2 + (1 << 20)
+    }
+}
+
 impl Writer {
     /// The zone that was lent to a commit, if it is still there.
     pub(super) fn lent_zone(&mut self, apex: &[u8], incarnation: u64) -> Option<&mut Served> {

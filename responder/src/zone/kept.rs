@@ -202,10 +202,9 @@ impl Kept {
         owners: impl Iterator<Item = Owner<'a>>,
     ) -> Result<Option<Committed>, String> {
         let most = self.most();
-        let crumbled = |usage: crate::store::Usage| usage.dead > usage.live / 2 + (1 << 20);
         let Some(archive) = self.take() else { return Ok(None) };
         // Where too much was given back, a compilation is also a cleaning.
-        if store.usage(archive.apex()).is_none_or(crumbled) {
+        if store.usage(archive.apex()).is_none_or(|usage| usage.is_crumbled()) {
             return Ok(None);
         }
         let work =

@@ -30,7 +30,7 @@ pub use self::{
     kept::{Committed, Kept, Purpose, Shelf},
     life::Life,
     progress::{Phase, Progress, watched},
-    restore::restore,
+    restore::{compact, restore},
 };
 use self::{
     collect::{Collector, Rows, Sorted},

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{Entry, Zones, haste::ahead, lock};
 use crate::{
@@ -94,6 +94,27 @@ impl Zones {
         result
     }
 
+    /// Compiles a zone anew where commits have left its space in crumbs.
+    fn compact(&self, zone: &str) {
+        let _alone = lock(&self.loading);
+        let mut kept = self.lend(zone);
+        let expires = kept.shelf().life().map(|(life, _)| life.rest());
+        let done = guarded(|| zone::compact(&self.store, zone, &mut kept));
+        match done {
+            Ok(None) => {}
+            Ok(Some(Loaded { names, bytes, .. })) => {
+                self.expire_after(zone, expires);
+                info!(
+                    "{zone}: compiled anew, since too much of its space lay idle: {names} names, {bytes} octets"
+                );
+            }
+            Err(error) => warn!("{zone}: its space is in crumbs and stays so: {error}"),
+        }
+        if let Some(entry) = lock(&self.entries).get_mut(zone) {
+            entry.kept = kept;
+        }
+    }
+
     /// Has a zone answered with SERVFAIL from then on; one that is not served is answered with REFUSED
     /// anyhow.
     pub(super) fn expire_after(&self, zone: &str, time: Option<Duration>) {
@@ -122,13 +143,18 @@ impl Home for Zones {
         life: Life,
     ) -> Result<Loaded, Refusal> {
         let apex = zone::name::from_text_lower(zone)?;
-        self.renew(zone, primaries, life, |kept| {
+        let renewed = self.renew(zone, primaries, life, |kept| {
             let committed = ahead(|| kept.apply(&self.store, differences))?;
             let Committed { serial, names, records, .. } = committed;
             let usage = self.store.usage(&apex).unwrap_or_default();
             let (bytes, dead, committed) = (usage.live, usage.dead, Some(committed));
             Ok(Loaded { serial, records, names, bytes, dead, warnings: Vec::new(), committed })
-        })
+        });
+        // It is served, and those who follow it know: this may take its time.
+        if renewed.is_ok() {
+            self.compact(zone);
+        }
+        renewed
     }
 
     fn confirm(&self, zone: &str, life: Life) -> Result<(), String> {

@@ -10,6 +10,7 @@ use crate::{
     zone::{
         Arrivals,
         archive::{JournalEntry, changes_since},
+        compact,
         difference::Part,
         read::RecordRef,
         restore,
@@ -259,4 +260,27 @@ fn what_is_damaged_on_disk_is_set_aside_and_told() {
     scene.load(&first()).unwrap();
     scene.start_again();
     assert!(restore(&scene.store, "test.", &mut scene.kept).unwrap().is_some());
+}
+
+#[test]
+fn what_many_removals_left_is_given_to_others() {
+    let mut scene = Scene::new();
+    let host = |number: u32| a(format!("\x08n{number:07}\x04test\0").as_bytes(), 1);
+    let mut records = first();
+    records.extend((0..40_000).map(host));
+    scene.load(&records).unwrap();
+    assert_eq!(compact(&scene.store, "test.", &mut scene.kept), Ok(None), "nothing lies idle");
+    let before = scene.store.usage(APEX).unwrap();
+    for serial in 1..=36 {
+        let hosts = (serial * 1_000 - 1_000..serial * 1_000).map(host);
+        let gone: Vec<Given> = [soa(serial)].into_iter().chain(hosts).collect();
+        scene.apply(&[difference(&gone, &[soa(serial + 1)])]).unwrap();
+    }
+    let loaded = compact(&scene.store, "test.", &mut scene.kept).unwrap().expect("crumbs");
+    assert_eq!((loaded.serial, loaded.names), (37, 4_003));
+    let after = scene.store.usage(APEX).unwrap();
+    assert!(after.reserved < before.reserved / 4, "{before:?}, then {after:?}");
+    assert_eq!(after.dead, 0);
+    // The next difference finds what it is about.
+    assert_eq!(scene.apply(&[difference(&[soa(37), host(39_999)], &[soa(38)])]), Ok(38));
 }
