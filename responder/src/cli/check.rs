@@ -1,9 +1,7 @@
 //! `responder check`.
 
 use std::{
-    fs::File,
-    io::{self, IsTerminal, Read},
-    os::unix::fs::PermissionsExt,
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,6 +14,7 @@ use super::print;
 use crate::{
     config::{Config, Diagnostic, Key, ZoneSource},
     dataplane::Mode,
+    privilege,
     serve::interface_exists,
     zone::{self, Loaded, Progress, ZoneError},
 };
@@ -123,25 +122,12 @@ fn check_visibly(name: &str, file: &Path) -> std::result::Result<Loaded, ZoneErr
 /// A secret must be there, and be the daemon's alone.
 fn check_secret(key: &Key, findings: &mut Findings) {
     let file = &key.secret_file;
-    let mut secret = String::new();
-    let read = File::open(file).and_then(|mut open| {
-        open.read_to_string(&mut secret)?;
-        open.metadata()
-    });
-    match read {
+    match privilege::read_secret(file) {
         Err(error) => {
             findings.fail(file, format!("the secret of key \"{}\": {error}", key.name));
         }
-        Ok(_) if secret.trim().is_empty() => {
+        Ok(secret) if secret.trim().is_empty() => {
             findings.fail(file, format!("the secret of key \"{}\" is empty", key.name));
-        }
-        Ok(metadata) if metadata.permissions().mode() & 0o007 != 0 => {
-            let message = format!(
-                "everybody on this machine may read the secret of key \"{}\": `chmod o= {}`",
-                key.name,
-                file.display()
-            );
-            findings.warn(file, message);
         }
         Ok(_) => {}
     }

@@ -129,6 +129,9 @@ fn rules(calls: Calls) -> seccompiler::Result<BTreeMap<i64, Vec<SeccompRule>>> {
         Calls::Daemon => {
             let commands = MAP_COMMANDS.iter().map(|command| equal(*command));
             rules.insert(libc::SYS_bpf, commands.collect::<seccompiler::Result<_>>()?);
+            // Its own threads' alone: PRIO_PROCESS, and nobody else's number.
+            let own = [argument(0, SeccompCmpOp::Eq, 0)?, argument(1, SeccompCmpOp::Eq, 0)?];
+            rules.insert(libc::SYS_setpriority, vec![SeccompRule::new(own.into())?]);
         }
         Calls::Helper => {
             rules.insert(libc::SYS_bpf, Vec::new());
@@ -140,6 +143,9 @@ fn rules(calls: Calls) -> seccompiler::Result<BTreeMap<i64, Vec<SeccompRule>>> {
 
 /// A call whose first argument is such.
 fn one(comparison: SeccompCmpOp, value: u64) -> seccompiler::Result<SeccompRule> {
-    let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, comparison, value)?;
-    Ok(SeccompRule::new(vec![condition])?)
+    Ok(SeccompRule::new(vec![argument(0, comparison, value)?])?)
+}
+
+fn argument(number: u8, is: SeccompCmpOp, value: u64) -> seccompiler::Result<SeccompCondition> {
+    Ok(SeccompCondition::new(number, SeccompCmpArgLen::Dword, is, value)?)
 }

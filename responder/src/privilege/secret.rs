@@ -9,16 +9,20 @@ use std::{
 
 use zeroize::Zeroizing;
 
-/// Reads a file with a secret, which everybody must not be able to do.
+/// What a secret's mode must not have: its group may read it, as Debian's `ssl-cert` does; nobody else.
+const OTHERS: u32 = 0o027;
+
+/// Reads a file with a secret.
 ///
 /// # Errors
-/// It cannot be read, or others can: with the command that mends it.
+/// It cannot be read, or others have it too: with the command that mends it.
 pub fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     let mut file = File::open(path)?;
     let about = file.metadata()?;
-    if about.permissions().mode() & 0o007 != 0 {
+    let mode = about.permissions().mode() & 0o7777;
+    if mode & OTHERS != 0 {
         return Err(io::Error::other(format!(
-            "everybody can read or change it: chmod o= {}",
+            "its mode is {mode:o}, so that others have the secret: chmod 600 {}",
             path.display()
         )));
     }
@@ -35,16 +39,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_everybody_can_read_is_no_secret() {
+    fn what_others_can_read_is_no_secret() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         fs::write(&path, "c2VjcmV0\n").unwrap();
-        for (mode, good) in [(0o600, true), (0o640, true), (0o644, false), (0o602, false)] {
+        for (mode, good) in [(0o600, true), (0o640, true), (0o660, false), (0o644, false)] {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let read = read(&path).map_err(|error| error.to_string());
             match read {
                 Ok(text) => assert!(good && *text == "c2VjcmV0\n", "{mode:o}"),
-                Err(error) => assert!(!good && error.contains("chmod o= "), "{mode:o}: {error}"),
+                Err(error) => assert!(!good && error.contains("chmod 600 /"), "{mode:o}: {error}"),
             }
         }
     }

@@ -29,6 +29,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use sd_notify::NotifyState;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -281,7 +282,7 @@ async fn live(
         }
     };
 
-    notify::service_manager("STOPPING=1");
+    notify::service_manager(NotifyState::Stopping);
     tokio::spawn(async move {
         signals.end.recv().await;
         std::process::exit(1);
@@ -339,7 +340,8 @@ async fn answer(
 
     privilege::advise(&daemon.config);
     daemon.ready.store(true, Relaxed);
-    notify::service_manager("READY=1");
+    notify::service_manager(NotifyState::Ready);
+    tasks.spawn(notify::keep_watchdog(Arc::clone(daemon)));
     let Config { node, listen, .. } = &daemon.config;
     info!(node = node.id, addresses = ?listen.addresses, port = listen.port, "ready");
     loop {

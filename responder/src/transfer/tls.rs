@@ -6,9 +6,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     net::IpAddr,
-    os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -27,7 +26,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use super::{Cause, Failure};
-use crate::config::{Identity, TlsListen, TlsProfile, Trust};
+use crate::{
+    config::{Identity, TlsListen, TlsProfile, Trust},
+    privilege::read_secret,
+};
 
 /// The protocol's name in the handshake (RFC 9103, section 7.1).
 const ALPN: &[u8] = b"dot";
@@ -180,15 +182,8 @@ fn read(
     let chain = certificates(&identity.certificate)?;
     let file = &identity.key;
     let told = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let mode = fs::metadata(file).map_err(|error| told(&error))?.mode();
-    // Its group may read it, as Debian's `ssl-cert` does.
-    const OTHERS: u32 = 0o027;
-    if mode & OTHERS != 0 {
-        let mode = mode & 0o7777;
-        let fault = format!("its mode is {mode:o}, so that others have the key: chmod 600");
-        return Err(told(&fault));
-    }
-    let key = PrivateKeyDer::from_pem_file(file).map_err(|error| told(&error))?;
+    let text = read_secret(file).map_err(|error| told(&error))?;
+    let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| told(&error))?;
     Ok((chain, key))
 }
 

@@ -15,15 +15,16 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
-use std::{fs, sync::Arc};
+use std::sync::Arc;
 
 use domain::{base::iana::TsigRcode, rdata::tsig::Time48, utils::base64};
+use zeroize::Zeroizing;
 
 use self::{
     algorithm::{Algorithm, Running},
     signature::{Signature, Tail, Variables, append},
 };
-use crate::{config, zone::name};
+use crate::{config, privilege::read_secret, zone::name};
 
 /// How far the clocks of two servers may be apart, in seconds (RFC 8945, section 10).
 const FUDGE: u16 = 300;
@@ -35,7 +36,7 @@ pub struct Key {
     /// Its name: lower case, wire form.
     name: Vec<u8>,
     algorithm: Algorithm,
-    secret: Vec<u8>,
+    secret: Zeroizing<Vec<u8>>,
 }
 
 /// Why a message is not taken for what its signer sent.
@@ -83,10 +84,12 @@ impl Key {
         let told = |error: &dyn std::fmt::Display| {
             format!("the secret of key \"{}\" ({file}): {error}", key.name)
         };
-        let text = fs::read_to_string(&key.secret_file).map_err(|error| told(&error))?;
-        let compact: String = text.split_ascii_whitespace().collect();
-        let secret: Vec<u8> =
-            base64::decode(&compact).map_err(|error| told(&format!("not base64: {error}")))?;
+        let text = read_secret(&key.secret_file).map_err(|error| told(&error))?;
+        let mut compact = Zeroizing::new(String::with_capacity(text.len()));
+        compact.extend(text.split_ascii_whitespace());
+        let secret: Zeroizing<Vec<u8>> = base64::decode(&compact)
+            .map(Zeroizing::new)
+            .map_err(|error| told(&format!("not base64: {error}")))?;
         if secret.is_empty() {
             return Err(told(&"it is empty"));
         }

@@ -1,5 +1,10 @@
 //! `responder check`.
 
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+};
+
 use serde_json::Value;
 
 use crate::harness::{Node, small_zone, zones};
@@ -54,12 +59,13 @@ fn secrets_must_be_there_and_private() {
          \"k2\"\n",
     );
     node.write("k1", "c2VjcmV0\n");
+    fs::set_permissions(node.path("k1"), Permissions::from_mode(0o644)).unwrap();
     let ran = node.run(&["check", "--config", "r.toml"]);
     assert_eq!(ran.code, Some(1));
     assert_eq!(
         ran.out,
-        "k1: everybody on this machine may read the secret of key \"k1.\": `chmod o= k1` \
-         (warning)\nk2: the secret of key \"k2.\": No such file or directory (os error 2)\n"
+        "k1: the secret of key \"k1.\": its mode is 644, so that others have the secret: chmod 600 \
+         k1\nk2: the secret of key \"k2.\": No such file or directory (os error 2)\n"
     );
 }
 

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::unix::{net::UnixDatagram, process::CommandExt},
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     str::FromStr,
@@ -63,6 +63,8 @@ impl Node {
 
     pub fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+        // Secrets are among them.
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o640)).unwrap();
     }
 
     /// Runs a command of the program, in the folder, to its end.
@@ -87,6 +89,8 @@ impl Node {
         let socket = self.path("notify");
         let _ = fs::remove_file(&socket);
         let notify = UnixDatagram::bind(&socket).unwrap();
+        // The daemon may have become another user.
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
         let log = fs::File::create(self.path("log")).unwrap();
         let mut command = self.command();
         command.args(["serve", "--config", "r.toml"]).env("NOTIFY_SOCKET", &socket);
@@ -121,7 +125,7 @@ impl Daemon<'_> {
         let length = self.notify.recv(&mut buffer).unwrap_or_else(|error| {
             panic!("no word from the daemon: {error}\n{}", self.log());
         });
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
+        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
     }
 
     pub fn log(&self) -> String {

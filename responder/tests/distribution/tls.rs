@@ -176,7 +176,7 @@ fn a_private_key_that_others_can_read_is_refused() {
     let node = distributor(&certificates, free_port(), "");
     let ran = node.run(&["serve", "--config", "r.toml"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    let told = format!("{key}: its mode is 644, so that others have the key: chmod 600");
+    let told = format!("{key}: its mode is 644, so that others have the secret: chmod 600 {key}");
     assert!(ran.err.contains(&told) || ran.out.contains(&told), "{ran:?}");
 }
 

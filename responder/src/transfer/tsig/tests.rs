@@ -9,7 +9,7 @@ const ALGORITHMS: [&str; 5] =
 
 fn key(algorithm: &str, secret: &[u8]) -> Arc<Key> {
     let algorithm = Algorithm::from_text(algorithm).unwrap();
-    Arc::new(Key { name: b"\x03key\x00".to_vec(), algorithm, secret: secret.to_vec() })
+    Arc::new(Key { name: b"\x03key\x00".to_vec(), algorithm, secret: secret.to_vec().into() })
 }
 
 /// A message of an answer: recognisable, and no request.
