@@ -85,23 +85,29 @@ fn zones(page: &mut Page, status: &Status) {
         page.series("responder_zone_error", &[("zone", &zone.name)], failed);
     }
     type Figure = fn(&crate::control::ZoneStatus) -> Option<u64>;
-    let figures: [(&str, &str, Figure); 12] = [
-        ("responder_zone_serial", "Serial served.", |zone| zone.serial.map(u64::from)),
-        ("responder_zone_records", "Records served.", |zone| zone.serial.map(|_| zone.records)),
-        ("responder_zone_names", "Names served.", |zone| zone.serial.map(|_| zone.names)),
-        ("responder_zone_bytes", "Octets in the store.", |zone| zone.serial.map(|_| zone.bytes)),
+    type Number = fn(&crate::control::ZoneStatus) -> u64;
+    // Of a zone that is served.
+    let served: [(&str, &str, Number); 7] = [
+        ("responder_zone_records", "Records served.", |zone| zone.records),
+        ("responder_zone_names", "Names served.", |zone| zone.names),
+        ("responder_zone_bytes", "Octets in the store.", |zone| zone.bytes),
         ("responder_zone_dead_bytes", "Octets in the store that commits gave back.", |zone| {
-            zone.serial.map(|_| zone.dead_bytes)
+            zone.dead_bytes
         }),
         ("responder_zone_reserved_bytes", "Octets of the store that the zone has.", |zone| {
-            zone.serial.map(|_| zone.reserved_bytes)
+            zone.reserved_bytes
         }),
-        ("responder_zone_index_slots", "Places of the index of names.", |zone| {
-            zone.serial.map(|_| zone.index_slots)
-        }),
-        ("responder_zone_index_slots_used", "Those in use.", |zone| {
-            zone.serial.map(|_| zone.index_used)
-        }),
+        ("responder_zone_index_slots", "Places of the index of names.", |zone| zone.index_slots),
+        ("responder_zone_index_slots_used", "Those in use.", |zone| zone.index_used),
+    ];
+    for (name, help, figure) in served {
+        page.family(name, "gauge", help);
+        for zone in status.zones.iter().filter(|zone| zone.serial.is_some()) {
+            page.series(name, &[("zone", &zone.name)], figure(zone));
+        }
+    }
+    let figures: [(&str, &str, Figure); 5] = [
+        ("responder_zone_serial", "Serial served.", |zone| zone.serial.map(u64::from)),
         ("responder_zone_last_commit_owners", "Owners that the last commit changed.", |zone| {
             zone.last_commit.map(|commit| commit.owners)
         }),

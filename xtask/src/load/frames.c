@@ -1,22 +1,14 @@
 /* A generator that costs next to nothing: the kernel runs `generate` over frames of its own
    (BPF_PROG_TEST_RUN with live frames) and puts on the wire what it does not drop; `count` stands on the
-   same interface, counts what comes back and drops it. It needs no header, so that clang is all it takes to build. */
+   same interface, counts what comes back and drops it. */
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-/* struct xdp_md of the kernel's linux/bpf.h. */
-struct context {
-	u32 data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex;
-};
+#include "frame.h"
 
 struct map {
 	u32 type, key_size, value_size, max_entries, flags;
 };
 
-enum { ARRAY = 2, DROP = 1, PASS = 2, TRANSMIT = 3, OCTETS = 254 };
+enum { ARRAY = 2, OCTETS = 254 };
 
 /* A query, ready to go. */
 struct query {
@@ -54,18 +46,6 @@ static void *(*look_up)(void *map, const void *key) = (void *)1;
 static u32 (*random)(void) = (void *)7;
 static long (*adjust_tail)(struct context *, int) = (void *)65;
 static long (*store)(struct context *, u32, const void *, u32) = (void *)190;
-
-struct frame {
-	u8 to[6], from[6];
-	u16 ethertype;
-	u8 version_and_length, tos;
-	u16 length, id, fragment;
-	u8 ttl, protocol;
-	u16 checksum;
-	u32 source, destination;
-	u16 source_port, destination_port, udp_length, udp_checksum;
-	u8 dns_id[2], dns_flags[2], dns_counts[8];
-} __attribute__((packed));
 
 __attribute__((section("xdp"), used)) int generate(struct context *context)
 {

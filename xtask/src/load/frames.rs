@@ -11,7 +11,6 @@ use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr},
     path::Path,
-    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -27,7 +26,6 @@ use aya::{
 use crate::{
     net::{CLIENT, CLIENT_INTERFACE, Pair, SERVER, SERVER_INTERFACE},
     packet::{self, Headers},
-    process,
     strict::{self, Name},
 };
 
@@ -134,11 +132,7 @@ impl Frames {
     /// # Errors
     /// When clang is missing, a query is not understood, or the kernel refuses a step.
     pub fn attach(pair: &Pair, queries: &Path, folder: &Path) -> anyhow::Result<Self> {
-        let (source, object) = (folder.join("frames.c"), folder.join("frames.o"));
-        fs::write(&source, include_str!("frames.c"))?;
-        let mut clang = Command::new("clang");
-        clang.args(["-O2", "-target", "bpf", "-mcpu=v3", "-c"]).arg(&source);
-        process::output(clang.arg("-o").arg(&object)).context("remedy: cargo xtask setup")?;
+        let object = super::compile(folder, "frames.c", include_str!("frames.c"))?;
         let queries = self::queries(pair, queries)?;
         let count = queries.len() as u32;
         let mut ebpf = EbpfLoader::new()

@@ -12,6 +12,30 @@ pub mod generator;
 pub mod reflector;
 pub mod usage;
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::Context as _;
+
+use crate::process;
+
+/// Compiles a program in C in a folder, where its object then stands.
+///
+/// # Errors
+/// When clang is missing, or says no.
+fn compile(folder: &Path, name: &str, source: &str) -> anyhow::Result<PathBuf> {
+    let object = folder.join(name).with_extension("o");
+    fs::write(folder.join("frame.h"), include_str!("frame.h"))?;
+    fs::write(folder.join(name), source)?;
+    let mut clang = Command::new("clang");
+    clang.args(["-O2", "-target", "bpf", "-mcpu=v3", "-c"]).arg(folder.join(name));
+    process::output(clang.arg("-o").arg(&object)).context("remedy: cargo xtask setup")?;
+    Ok(object)
+}
+
 /// The middle one of some numbers; of an even count the higher of the two. Zero of none.
 pub fn median(numbers: impl IntoIterator<Item = f64>) -> f64 {
     let mut numbers: Vec<f64> = numbers.into_iter().collect();

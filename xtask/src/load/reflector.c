@@ -1,28 +1,7 @@
 /* The ceiling of every load: sends each IPv4 query to port 53 back with its addresses swapped and QR
-   set. It needs no header, so that clang is all it takes to build. */
+   set. */
 
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
-
-/* struct xdp_md of the kernel's linux/bpf.h. */
-struct context {
-	u32 data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex;
-};
-
-struct frame {
-	u8 to[6], from[6];
-	u16 ethertype;
-	u8 version_and_length, tos;
-	u16 length, id, fragment;
-	u8 ttl, protocol;
-	u16 checksum;
-	u32 source, destination;
-	u16 source_port, destination_port, udp_length, udp_checksum;
-	u8 dns_id[2], dns_flags[2], dns_counts[8];
-} __attribute__((packed));
-
-enum { PASS = 2, TRANSMIT = 3 };
+#include "frame.h"
 
 __attribute__((section("xdp"), used)) int reflect(struct context *context)
 {

@@ -1,8 +1,6 @@
 //! The ceiling of every load: a program that only sends queries back.
 
-use std::{fs, path::Path, process::Command};
-
-use anyhow::Context as _;
+use std::path::Path;
 
 use crate::{
     net::{Pair, SERVER_INTERFACE},
@@ -14,11 +12,7 @@ use crate::{
 /// # Errors
 /// When it cannot be compiled or attached.
 pub fn attach(pair: &Pair, folder: &Path) -> anyhow::Result<()> {
-    let (source, object) = (folder.join("reflector.c"), folder.join("reflector.o"));
-    fs::write(&source, include_str!("reflector.c"))?;
-    let mut clang = Command::new("clang");
-    clang.args(["-O2", "-target", "bpf", "-c"]).arg(&source).arg("-o").arg(&object);
-    process::output(&mut clang).context("remedy: cargo xtask setup")?;
+    let object = super::compile(folder, "reflector.c", include_str!("reflector.c"))?;
     let mut ip = pair.server.command("ip");
     ip.args(["link", "set", "dev", SERVER_INTERFACE, "xdpdrv", "obj"]).arg(&object);
     process::output(ip.args(["sec", "xdp"]))?;
