@@ -5,6 +5,7 @@ mod cleanup;
 mod daemon;
 mod fuzz;
 mod gen_zone;
+mod lab;
 mod load;
 mod net;
 mod process;
@@ -47,6 +48,8 @@ enum Chore {
     Prove(prove::Args),
     /// Measures what answers cost, and other servers beside us
     Bench(bench::Args),
+    /// The anycast cloud in namespaces, and what may befall it
+    Lab(lab::Args),
     /// Boots Debian 12's stock kernel in qemu and has the programs answer there
     Vmtest(vmtest::Args),
 }
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Prove(args) => prove::run(&args),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Lab(args) => lab::run(&args),
         Chore::Vmtest(args) => vmtest::run(&args),
     };
     cleanup::finish();

@@ -77,6 +77,18 @@ pub fn tie(command: &mut Command) -> &mut Command {
     }
 }
 
+/// Makes the child go before all others that want a processor: for what would be judged by when it answers.
+/// Without the privilege nothing changes.
+pub fn hurry(command: &mut Command) -> &mut Command {
+    // SAFETY: between fork and exec only a system call is made.
+    unsafe {
+        command.pre_exec(|| {
+            libc::setpriority(libc::PRIO_PROCESS, 0, -20);
+            Ok(())
+        })
+    }
+}
+
 /// Runs a command to its end, with our own output.
 ///
 /// # Errors

@@ -11,6 +11,7 @@
 //!
 //! Everything lives inside the namespaces, so deleting them leaves nothing. Needs root.
 
+mod link;
 mod program;
 
 use std::{
@@ -26,6 +27,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 
+pub use link::{End, join};
 use program::Verdict;
 
 use crate::{
@@ -81,14 +83,16 @@ impl Pair {
             client: Namespace::create(&format!("{name}-client"))?,
             passing: Mutex::new(None),
         };
-        // Over veth kxdpgun reads one queue: replies on a second one would not be counted.
-        let queues = ["numtxqueues", "1", "numrxqueues", "1"];
-        let mut link = ip(["link", "add", SERVER_INTERFACE, "netns", &pair.server.name]);
-        link.args(queues).args(["type", "veth", "peer", "name", CLIENT_INTERFACE]);
-        process::output(link.args(["netns", &pair.client.name]).args(queues))?;
-        pair.server.configure(SERVER_INTERFACE, SERVER)?;
-        pair.client.configure(CLIENT_INTERFACE, CLIENT)?;
-        pair.await_carrier()?;
+        join(
+            &End { space: &pair.server, interface: SERVER_INTERFACE, addresses: SERVER },
+            &End { space: &pair.client, interface: CLIENT_INTERFACE, addresses: CLIENT },
+        )?;
+        for (side, interface) in
+            [(&pair.server, SERVER_INTERFACE), (&pair.client, CLIENT_INTERFACE)]
+        {
+            // As on a network card, packets are taken by NAPI on both sides.
+            process::output(side.command("ethtool").args(["-K", interface, "gro", "on"]))?;
+        }
         pair.pass_on_client_side()?;
         Ok(pair)
     }
@@ -111,23 +115,8 @@ impl Pair {
     }
 
     fn pass_on_client_side(&self) -> anyhow::Result<()> {
-        let link = self.client.enter(|| program::attach(CLIENT_INTERFACE, Verdict::Pass))??;
+        let link = self.client.enter(|| let_pass(CLIENT_INTERFACE))??;
         *self.passing.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
-        Ok(())
-    }
-
-    /// A link that is up but without carrier loses the first packets.
-    fn await_carrier(&self) -> anyhow::Result<()> {
-        for (side, interface) in
-            [(&self.server, SERVER_INTERFACE), (&self.client, CLIENT_INTERFACE)]
-        {
-            let deadline = Instant::now() + Duration::from_secs(5);
-            while !process::output(&mut side.ip(["link", "show", interface]))?.contains("LOWER_UP")
-            {
-                ensure!(Instant::now() < deadline, "{interface} does not come up");
-                thread::sleep(Duration::from_millis(10));
-            }
-        }
         Ok(())
     }
 }
@@ -143,7 +132,7 @@ impl Namespace {
     ///
     /// # Errors
     /// When `ip` fails.
-    fn create(name: &str) -> anyhow::Result<Self> {
+    pub fn create(name: &str) -> anyhow::Result<Self> {
         cleanup::create(Item::Namespace(name.to_owned()), || {
             process::output(&mut ip(["netns", "add", name])).map(drop)
         })?;
@@ -211,26 +200,10 @@ impl Namespace {
     }
 
     /// `ip -n NAME …`
-    fn ip<const N: usize>(&self, arguments: [&str; N]) -> Command {
+    pub fn ip<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = ip(["-n", &self.name]);
         command.args(arguments);
         command
-    }
-
-    fn configure(&self, interface: &str, addresses: [IpAddr; 2]) -> anyhow::Result<()> {
-        for address in addresses {
-            let prefix = if address.is_ipv4() { 24 } else { 64 };
-            let mut add =
-                self.ip(["address", "add", &format!("{address}/{prefix}"), "dev", interface]);
-            if address.is_ipv6() {
-                add.arg("nodad");
-            }
-            process::output(&mut add)?;
-        }
-        process::output(&mut self.ip(["link", "set", interface, "up"]))?;
-        // As on a network card, packets are taken by NAPI on both sides.
-        process::output(self.command("ethtool").args(["-K", interface, "gro", "on"]))?;
-        Ok(())
     }
 }
 
@@ -238,6 +211,25 @@ impl Drop for Namespace {
     fn drop(&mut self) {
         cleanup::remove(&Item::Namespace(self.name.clone()));
     }
+}
+
+/// Lets everything pass an interface of the calling thread's namespace, so that it takes what its peer's
+/// program transmits; until the descriptor is dropped.
+///
+/// # Errors
+/// Without privilege, or where another program is attached.
+pub fn let_pass(interface: &str) -> anyhow::Result<OwnedFd> {
+    program::attach(interface, Verdict::Pass)
+}
+
+/// Drops everything at an interface of the calling thread's namespace, in both directions, without a change
+/// of its carrier; until the descriptors are dropped. Needs Linux 6.6.
+///
+/// # Errors
+/// Without privilege, or on an older kernel.
+pub fn block(interface: &str) -> anyhow::Result<Vec<OwnedFd>> {
+    let verdicts = [Verdict::DropIncoming, Verdict::DropOutgoing];
+    verdicts.into_iter().map(|verdict| program::attach(interface, verdict)).collect()
 }
 
 /// Ends every process inside a namespace, then deletes it. Faults are ignored: it may be gone.

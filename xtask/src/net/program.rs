@@ -1,4 +1,4 @@
-//! The smallest XDP programs: one verdict for every packet.
+//! The smallest programs: one verdict for every packet.
 
 use std::{
     ffi::CString,
@@ -8,21 +8,45 @@ use std::{
 
 use anyhow::Context as _;
 
-/// What a program says of every packet; the numbers are the kernel's.
+/// What a program says of every packet, and where it sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on to the kernel's stack.
-    Pass = 2,
-    /// Send it back as it is.
+    /// XDP: go on to the kernel's stack.
+    Pass,
+    /// XDP: send it back as it is.
     #[cfg(test)]
-    Transmit = 3,
+    Transmit,
+    /// tc: drop what comes in. Needs Linux 6.6.
+    DropIncoming,
+    /// tc: drop what goes out. Needs Linux 6.6.
+    DropOutgoing,
+}
+
+impl Verdict {
+    /// Program type, place of attachment, flags and what the program returns: the kernel's numbers.
+    fn numbers(self) -> (u32, u32, u32, u64) {
+        const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
+        const BPF_PROG_TYPE_XDP: u32 = 6;
+        const BPF_XDP: u32 = 37;
+        const BPF_TCX_INGRESS: u32 = 46;
+        const BPF_TCX_EGRESS: u32 = 47;
+        const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+        const XDP_PASS: u64 = 2;
+        #[cfg(test)]
+        const XDP_TX: u64 = 3;
+        const TC_ACT_SHOT: u64 = 2;
+        match self {
+            Self::Pass => (BPF_PROG_TYPE_XDP, BPF_XDP, XDP_FLAGS_DRV_MODE, XDP_PASS),
+            #[cfg(test)]
+            Self::Transmit => (BPF_PROG_TYPE_XDP, BPF_XDP, XDP_FLAGS_DRV_MODE, XDP_TX),
+            Self::DropIncoming => (BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_INGRESS, 0, TC_ACT_SHOT),
+            Self::DropOutgoing => (BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, 0, TC_ACT_SHOT),
+        }
+    }
 }
 
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_LINK_CREATE: libc::c_long = 28;
-const BPF_PROG_TYPE_XDP: u32 = 6;
-const BPF_XDP: u32 = 37;
-const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
 /// The start of `union bpf_attr` for `BPF_PROG_LOAD`; the kernel takes the rest as zeros.
 #[repr(C)]
@@ -60,9 +84,10 @@ pub fn attach(interface: &str, verdict: Verdict) -> anyhow::Result<OwnedFd> {
         return Err(io::Error::last_os_error()).with_context(|| interface.to_owned());
     }
     // `r0 = verdict; exit`: struct bpf_insn on a little-endian machine.
-    let program = [(verdict as u64) << 32 | 0xb7, 0x95_u64];
+    let (prog_type, attach_type, flags, value) = verdict.numbers();
+    let program = [value << 32 | 0xb7, 0x95_u64];
     let load = ProgLoad {
-        prog_type: BPF_PROG_TYPE_XDP,
+        prog_type,
         insn_cnt: program.len() as u32,
         insns: program.as_ptr() as u64,
         license: c"GPL".as_ptr() as u64,
@@ -72,14 +97,15 @@ pub fn attach(interface: &str, verdict: Verdict) -> anyhow::Result<OwnedFd> {
         kern_version: 0,
         prog_flags: 0,
     };
-    let program = bpf(BPF_PROG_LOAD, &load).context("loading an XDP program")?;
+    let program = bpf(BPF_PROG_LOAD, &load).context("loading a program")?;
     let link = LinkCreate {
         prog_fd: program.as_raw_fd() as u32,
         target_ifindex: index,
-        attach_type: BPF_XDP,
-        flags: XDP_FLAGS_DRV_MODE,
+        attach_type,
+        flags,
     };
-    bpf(BPF_LINK_CREATE, &link).with_context(|| format!("attaching an XDP program to {interface}"))
+    bpf(BPF_LINK_CREATE, &link)
+        .with_context(|| format!("attaching a program to {interface}: {verdict:?}"))
 }
 
 /// The `bpf` system call, for commands that return a descriptor.

@@ -1,0 +1,251 @@
+//! Our own daemons: nodes with the kernel programs, distributors with sockets alone, each with the
+//! configuration that `examples/cloud/` shows.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    addresses::{self, CLOUD_AS, SERVICE, Segment},
+    bird,
+    examples::{fill, repeat},
+    primary,
+    topology::{Node, Topology},
+    world::{self, UP, World},
+};
+use crate::{daemon::Daemon, process::Running};
+
+const NODE: &str = include_str!("../../../examples/cloud/node.toml");
+const DISTRIBUTOR: &str = include_str!("../../../examples/cloud/distributor.toml");
+const BIRD: &str = include_str!("../../../examples/cloud/bird/bird.conf");
+/// The secret between distributors and nodes.
+const NODES_SECRET: &str = "bm9kZXMgbm9kZXMgbm9kZXMgbm9kZXMgbm9kZXMgbm8=";
+/// How long a daemon may take to be ready, on a machine that is busy otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The catalog of the cloud.
+pub const CATALOG: &str = "catalog.cloud.";
+
+/// A node's surroundings.
+pub struct NodeHome {
+    /// Its row in the topology.
+    pub node: &'static Node,
+    folder: PathBuf,
+    config: PathBuf,
+    program: PathBuf,
+    /// Its daemon, while it runs.
+    pub daemon: Option<Daemon>,
+    /// Its routing daemons, while they run.
+    pub routing: Vec<Running>,
+}
+
+/// The addresses by which one node is asked and no other.
+pub fn unicast(topology: &Topology, node: &Node) -> [IpAddr; 2] {
+    addresses::of(topology.number(node.place), Segment::Node)
+}
+
+/// The addresses of all distributors.
+pub fn distributors(topology: &Topology) -> Vec<IpAddr> {
+    let of = |place: &&str| addresses::of(topology.number(place), Segment::Distributor)[0];
+    topology.distributors.iter().map(of).collect()
+}
+
+impl NodeHome {
+    /// Writes a node's configuration.
+    ///
+    /// # Errors
+    /// When an example lacks what is to be filled in, or the folder cannot be written.
+    pub fn prepare(
+        world: &World,
+        node: &'static Node,
+        program: &Path,
+        bpffs: &Path,
+    ) -> anyhow::Result<Self> {
+        let folder = world.folder(node.id)?;
+        fs::create_dir_all(folder.join("state"))?;
+        fs::create_dir_all(folder.join("run"))?;
+        write_secret(&folder.join("nodes.key"), NODES_SECRET)?;
+        let topology = world.topology;
+        let [v4, v6] = unicast(topology, node).map(|address| address.to_string());
+        let above = distributors(topology);
+        let path = |name: &str| folder.join(name).display().to_string();
+        let mut text = fill(
+            NODE,
+            &[
+                ("\"scl1\"", &format!("\"{}\"", node.id)),
+                ("/var/lib/responder", &path("state")),
+                ("/etc/responder/keys/nodes", &path("nodes.key")),
+                ("\"198.51.100.2\"", &format!("\"{v4}\"")),
+                ("\"2001:db8:100::2\"", &format!("\"{v6}\"")),
+                ("\"eth0\"", &format!("\"{UP}\"")),
+                ("203.0.113.1", &above[0].to_string()),
+                ("203.0.113.2", &above[1].to_string()),
+            ],
+        )?;
+        // What only many nodes on one small machine need.
+        let pins = bpffs.join(node.id).display().to_string();
+        text = text
+            .replace("[xdp]\n", &format!("[xdp]\nreceive-scaling = \"off\"\npins = \"{pins}\"\n"));
+        text += "[limits]\nudp-threads = 1\n";
+        let config = folder.join("responder.toml");
+        fs::write(&config, text)?;
+        Ok(Self {
+            node,
+            folder,
+            config,
+            program: program.to_owned(),
+            daemon: None,
+            routing: Vec::new(),
+        })
+    }
+
+    /// Starts its routing daemons.
+    ///
+    /// # Errors
+    /// When they cannot be configured or started.
+    pub fn start_routing(&mut self, world: &World) -> anyhow::Result<()> {
+        let number = world.topology.number(self.node.place);
+        let [router, own] = addresses::segment(number, Segment::Node);
+        let run = self.folder.join("run").display().to_string();
+        let text = fill(
+            BIRD,
+            &[
+                ("log syslog", "log stderr"),
+                ("198.51.100.2", &own[0].to_string()),
+                ("198.51.100.1", &router[0].to_string()),
+                ("2001:db8:100::1", &router[1].to_string()),
+                ("64512", &CLOUD_AS.to_string()),
+                ("64601", &addresses::place_as(number).to_string()),
+                ("/run/responder", &run),
+            ],
+        )?;
+        let config = self.folder.join("bird.conf");
+        fs::write(&config, text)?;
+        let mut stand_in = String::new();
+        for (family, channel) in ["ipv4", "ipv6"].iter().enumerate() {
+            stand_in += &format!(
+                "protocol static responder_cloud_{channel} {{ {channel}; route {} blackhole; }}\n",
+                addresses::PREFIXES[family]
+            );
+        }
+        fs::write(self.folder.join("run/bird.conf"), stand_in)?;
+        self.routing = vec![bird::start(world.space(self.node.id), &config, &self.folder)?];
+        Ok(())
+    }
+
+    /// Starts its daemon and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start(&mut self, world: &World) -> anyhow::Result<()> {
+        let space = world.space(self.node.id);
+        let arguments = ["--on-stop", "keep"];
+        self.daemon = Some(Daemon::start_with(
+            space,
+            &self.program,
+            &self.config,
+            &arguments,
+            &self.folder,
+            PATIENCE,
+        )?);
+        Ok(())
+    }
+}
+
+/// A distributor.
+pub struct Distributor {
+    index: usize,
+    folder: PathBuf,
+    config: PathBuf,
+    program: PathBuf,
+    /// Its daemon, while it runs.
+    pub daemon: Option<Daemon>,
+}
+
+impl Distributor {
+    /// Writes a distributor's keys and configuration.
+    ///
+    /// # Errors
+    /// As [`NodeHome::prepare`].
+    pub fn prepare(world: &World, index: usize, program: &Path) -> anyhow::Result<Self> {
+        let folder = world.folder(&world::distributor(index))?;
+        fs::create_dir_all(folder.join("state"))?;
+        write_secret(&folder.join("nodes.key"), NODES_SECRET)?;
+        for zone in world.topology.primaries.iter().flat_map(|primary| primary.zones) {
+            write_secret(&folder.join(format!("{zone}key")), &primary::secret(zone))?;
+        }
+        let config = folder.join("responder.toml");
+        let home = Self { index, folder, config, program: program.to_owned(), daemon: None };
+        home.configure(world.topology, &world.topology.zones().collect::<Vec<_>>())?;
+        Ok(home)
+    }
+
+    /// Writes a configuration that lists these zones.
+    ///
+    /// # Errors
+    /// As [`NodeHome::prepare`].
+    pub fn configure(&self, topology: &Topology, zones: &[&str]) -> anyhow::Result<()> {
+        let own =
+            addresses::of(topology.number(topology.distributors[self.index]), Segment::Distributor);
+        let path = |name: &str| self.folder.join(name).display().to_string();
+        let (head, client) = DISTRIBUTOR
+            .split_at(DISTRIBUTOR.find("# A client.").ok_or_else(|| anyhow::anyhow!("no client"))?);
+        let nodes = || {
+            let of = |node: &Node| unicast(topology, node)[0].to_string();
+            topology.nodes.iter().map(move |node| vec![("198.51.100.2", of(node))])
+        };
+        // The lines of the lists of nodes.
+        let feed = |text: &str| -> anyhow::Result<String> {
+            let (line, end) = ("  { address = \"198.51.100.2\"", "]\n");
+            let split = text.find("notify-to").ok_or_else(|| anyhow::anyhow!("no notify-to"))?;
+            let (before, after) = text.split_at(split);
+            Ok(repeat(before, line, end, nodes())? + &repeat(after, line, end, nodes())?)
+        };
+        let mut text = fill(
+            &feed(head)?,
+            &[
+                ("\"dist1\"", &format!("\"{}\"", world::distributor(self.index))),
+                ("/var/lib/responder", &path("state")),
+                ("/etc/responder/keys/nodes", &path("nodes.key")),
+                ("\"203.0.113.1\"", &format!("\"{}\"", own[0])),
+            ],
+        )?;
+        for primary in topology.primaries {
+            let address = addresses::of(topology.number(primary.place), Segment::Primary)[0];
+            for zone in primary.zones.iter().filter(|zone| zones.contains(zone)) {
+                text += &fill(
+                    &feed(client)?,
+                    &[
+                        ("\"client.cr.\"", &format!("\"{}\"", primary::key(zone))),
+                        ("/etc/responder/keys/cr", &path(&format!("{zone}key"))),
+                        ("\"cr.\"", &format!("\"{zone}\"")),
+                        ("192.0.2.129", &address.to_string()),
+                    ],
+                )?;
+            }
+        }
+        fs::write(&self.config, text)?;
+        Ok(())
+    }
+
+    /// Starts its daemon and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start(&mut self, world: &World) -> anyhow::Result<()> {
+        let space = world.space(&world::distributor(self.index));
+        let daemon = Daemon::start(space, &self.program, &self.config, &self.folder, PATIENCE)?;
+        self.daemon = Some(daemon);
+        Ok(())
+    }
+}
+
+fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
+    use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _};
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    Ok(file.write_all(secret.as_bytes())?)
+}
