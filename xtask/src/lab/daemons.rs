@@ -9,14 +9,17 @@ use std::{
 };
 
 use super::{
-    addresses::{self, CLOUD_AS, SERVICE, Segment},
+    addresses::{self, CLOUD_AS, Segment},
     bird,
     examples::{fill, repeat},
     primary,
     topology::{Node, Topology},
     world::{self, UP, World},
 };
-use crate::{daemon::Daemon, process::Running};
+use crate::{
+    daemon::Daemon,
+    process::{self, Running},
+};
 
 const NODE: &str = include_str!("../../../examples/cloud/node.toml");
 const DISTRIBUTOR: &str = include_str!("../../../examples/cloud/distributor.toml");
@@ -136,6 +139,35 @@ impl NodeHome {
         Ok(())
     }
 
+    /// A command of `responder` about this node, as one would type it.
+    pub fn command(&self, words: &str) -> String {
+        format!("{} {words} --config {}", self.program.display(), self.config.display())
+    }
+
+    /// Takes what a dead daemon left out of the kernel, as a reboot does.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn detach(&self, world: &World) -> anyhow::Result<()> {
+        let mut command = world.space(self.node.id).command(&self.program);
+        process::output(command.args(["detach", "--config"]).arg(&self.config)).map(drop)
+    }
+
+    /// Starts what does not run.
+    ///
+    /// # Errors
+    /// As [`NodeHome::start`] and [`NodeHome::start_routing`].
+    pub fn revive(&mut self, world: &World) -> anyhow::Result<()> {
+        if !is_alive(&mut self.daemon) {
+            self.start(world)?;
+        }
+        let runs = |running: &mut Running| matches!(running.ended(), Ok(None));
+        if self.routing.is_empty() || !self.routing.iter_mut().all(runs) {
+            self.start_routing(world)?;
+        }
+        Ok(())
+    }
+
     /// Starts its daemon and waits until it is ready.
     ///
     /// # Errors
@@ -231,6 +263,14 @@ impl Distributor {
         Ok(())
     }
 
+    /// Starts its daemon if it does not run.
+    ///
+    /// # Errors
+    /// As [`Distributor::start`].
+    pub fn revive(&mut self, world: &World) -> anyhow::Result<()> {
+        if is_alive(&mut self.daemon) { Ok(()) } else { self.start(world) }
+    }
+
     /// Starts its daemon and waits until it is ready.
     ///
     /// # Errors
@@ -241,6 +281,10 @@ impl Distributor {
         self.daemon = Some(daemon);
         Ok(())
     }
+}
+
+fn is_alive(daemon: &mut Option<Daemon>) -> bool {
+    daemon.as_mut().is_some_and(|daemon| daemon.ensure_alive().is_ok())
 }
 
 fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {

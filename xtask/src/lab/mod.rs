@@ -2,118 +2,122 @@
 
 mod addresses;
 mod bird;
+mod cloud;
 mod daemons;
 mod examples;
 mod load;
+mod map;
 mod primary;
+mod report;
 mod router;
+mod steps;
 mod topology;
 mod world;
 mod zones;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, thread, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::{
-    cleanup::{self, Scratch},
-    daemon,
+    cleanup, daemon,
+    setup::{self, For},
 };
+use cloud::Cloud;
+use report::Results;
+use steps::{Report, SCRIPT, Step};
 
 /// The anycast cloud in namespaces, and what may befall it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// The steps to play [default: all]
+    names: Vec<String>,
     /// Says which steps there are
     #[arg(long)]
     list: bool,
+    /// Leaves the cloud up afterwards, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// How often the steps are played; the worst figures count
+    #[arg(long, default_value_t = 1)]
+    repeats: usize,
     /// The responder program to judge [default: it is built]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
+    /// Where the figures and maps go [default: target/lab]
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
 }
 
 /// The command.
 ///
 /// # Errors
-/// When it cannot be built, or a step fails.
+/// When the cloud cannot be built, or a step fails.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    cleanup::sweep();
+    if args.list {
+        for Step { name, claim, .. } in SCRIPT {
+            println!("{name:18} {claim}");
+        }
+        return Ok(());
+    }
+    let chosen = chosen(&args.names)?;
+    setup::ensure(&[For::Build, For::Run, For::Test])?;
     let program = match &args.program {
         Some(program) => {
             std::fs::canonicalize(program).with_context(|| program.display().to_string())?
         }
         None => daemon::build()?,
     };
-    let scratch = Scratch::create()?;
-    let bpffs = scratch.mount_bpffs()?;
-    let start = std::time::Instant::now();
-    let world = world::World::create(&topology::WORLD, scratch.path())?;
-    println!("{:?}", start.elapsed());
-    let t = world.topology;
-    let mut primaries = vec![];
-    for (i, p) in t.primaries.iter().enumerate() {
-        let role = world::primary(i);
-        primaries.push(
-            primary::Server::start(&primary::Plan {
-                primary: p,
-                addresses: addresses::of(t.number(p.place), addresses::Segment::Primary),
-                distributors: &daemons::distributors(t),
-                space: world.space(&role),
-                folder: &world.folder(&role)?,
-            })
-            .with_context(|| role)?,
-        );
-    }
-    let mut dists = vec![];
-    for i in 0..2 {
-        let mut d = daemons::Distributor::prepare(&world, i, &program)?;
-        d.start(&world)?;
-        dists.push(d);
-    }
-    println!("distributors {:?}", start.elapsed());
-    let mut nodes = vec![];
-    for n in t.nodes.iter().filter(|n| !n.joins_later) {
-        let mut h = daemons::NodeHome::prepare(&world, n, &program, &bpffs)?;
-        h.start(&world)?;
-        h.start_routing(&world)?;
-        nodes.push(h);
-        println!("{} {:?}", n.id, start.elapsed());
-    }
-    world.await_routes(Duration::from_secs(30))?;
-    println!("{:?}", start.elapsed());
-    let zones: Vec<_> = t.zones().collect();
-    let load = load::Load::start(&world, &zones)?;
-    for _ in 0..10 {
-        let a = Instant::now();
-        thread::sleep(Duration::from_secs(2));
-        let q = load.between(a - Duration::from_secs(1), a);
-        let mut m: BTreeMap<(&str, u8), (usize, usize, usize)> = BTreeMap::new();
-        let mut who: BTreeMap<(&str, u8, &str), usize> = BTreeMap::new();
-        for q in &q {
-            let e = m.entry((t.places[q.place as usize].code, q.family)).or_default();
-            e.0 += 1;
-            if q.is_lost() {
-                e.1 += 1
-            } else {
-                *who.entry((
-                    t.places[q.place as usize].code,
-                    q.family,
-                    t.nodes[q.node as usize].id,
-                ))
-                .or_default() += 1
-            }
-            if q.rcode != 0 {
-                e.2 += 1
-            }
+    cleanup::sweep();
+    println!("starting the cloud");
+    let mut cloud = Cloud::start(&program)?;
+    println!("every place is answered by its nearest node");
+    let mut results = Results::new();
+    for round in 0..args.repeats {
+        for step in &chosen {
+            let report = play(&mut cloud, step);
+            results.add(round, step, report);
         }
-        println!("{:?} {m:?}\n{who:?}", load.take_worst_stall());
     }
-    if std::env::var_os("HOLD").is_some() {
-        thread::sleep(Duration::from_secs(3600));
+    let folder = args.out.clone().unwrap_or_else(|| crate::target_folder().join("lab"));
+    results.write(cloud.topology(), &folder)?;
+    if args.keep {
+        cloud.explain();
+        cleanup::interruption_is_success();
+        loop {
+            thread::sleep(Duration::from_secs(3600));
+        }
     }
-    Ok(())
+    drop(cloud);
+    match results.failed() {
+        0 => Ok(()),
+        failed => bail!("{failed} steps failed (see above)"),
+    }
+}
+
+fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Step>> {
+    if names.is_empty() {
+        return Ok(SCRIPT.iter().collect());
+    }
+    let find = |name: &String| {
+        let found = SCRIPT.iter().find(|step| step.name == *name);
+        found.with_context(|| format!("there is no step {name:?}: see `cargo xtask lab --list`"))
+    };
+    names.iter().map(find).collect()
+}
+
+/// Plays one step, and brings the cloud back to rest after it.
+fn play(cloud: &mut Cloud, step: &Step) -> Report {
+    println!("\n{}: {}", step.name, step.claim);
+    let mut report = Report::default();
+    if let Err(error) = (step.play)(cloud, &mut report) {
+        report.check(format!("{error:#}"), false);
+    }
+    if let Err(error) = cloud.heal() {
+        report.check(format!("afterwards: {error:#}"), false);
+    }
+    for (what, holds) in &report.checks {
+        println!("  {} {what}", if *holds { "ok  " } else { "FAIL" });
+    }
+    report
 }

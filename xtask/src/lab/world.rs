@@ -18,7 +18,7 @@ use super::{
     topology::{Link, Topology},
 };
 use crate::{
-    net::{End, Namespace, block, join, let_pass},
+    net::{Blocked, End, Namespace, block, join, let_pass},
     process::{self, Running},
 };
 
@@ -161,15 +161,20 @@ impl World {
     /// # Errors
     /// When it does not answer.
     pub fn ask_router(&self, place: &str, command: &str) -> anyhow::Result<String> {
-        bird::ask(&self.folder.join(format!("{place}-router")).join(bird::SOCKET), command)
+        bird::ask(&self.router_folder(place).join(bird::SOCKET), command)
+    }
+
+    /// Where a place's router keeps its files.
+    pub fn router_folder(&self, place: &str) -> PathBuf {
+        self.folder.join(format!("{place}-router"))
     }
 
     /// Cuts what joins a segment to its router, silently: both keep their carrier.
     ///
     /// # Errors
     /// When the programs that drop cannot be attached.
-    pub fn cut_segment(&self, place: &str, segment: Segment) -> anyhow::Result<Cut> {
-        Ok(Cut(self.space(place).enter(|| block(segment.interface()))??))
+    pub fn cut_segment(&self, place: &str, segment: Segment, what: Blocked) -> anyhow::Result<Cut> {
+        Ok(Cut(self.space(place).enter(|| block(segment.interface(), what))??))
     }
 
     /// Cuts a link between routers, silently.
@@ -177,7 +182,7 @@ impl World {
     /// # Errors
     /// As [`World::cut_segment`].
     pub fn cut_link(&self, link: &Link) -> anyhow::Result<Cut> {
-        Ok(Cut(self.space(link.ends.0).enter(|| block(link.ends.1))??))
+        Ok(Cut(self.space(link.ends.0).enter(|| block(link.ends.1, Blocked::Everything))??))
     }
 
     /// Waits until the routers of all places have a route to every prefix of every place.

@@ -222,13 +222,25 @@ pub fn let_pass(interface: &str) -> anyhow::Result<OwnedFd> {
     program::attach(interface, Verdict::Pass)
 }
 
-/// Drops everything at an interface of the calling thread's namespace, in both directions, without a change
-/// of its carrier; until the descriptors are dropped. Needs Linux 6.6.
+/// What [`block`] drops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocked {
+    /// Every frame.
+    Everything,
+    /// Those of IPv6.
+    V6,
+}
+
+/// Drops frames at an interface of the calling thread's namespace, in both directions, without a change of its
+/// carrier; until the descriptors are dropped. Needs Linux 6.6.
 ///
 /// # Errors
 /// Without privilege, or on an older kernel.
-pub fn block(interface: &str) -> anyhow::Result<Vec<OwnedFd>> {
-    let verdicts = [Verdict::DropIncoming, Verdict::DropOutgoing];
+pub fn block(interface: &str, what: Blocked) -> anyhow::Result<Vec<OwnedFd>> {
+    let verdicts = match what {
+        Blocked::Everything => [Verdict::DropIncoming, Verdict::DropOutgoing],
+        Blocked::V6 => [Verdict::DropIncomingV6, Verdict::DropOutgoingV6],
+    };
     verdicts.into_iter().map(|verdict| program::attach(interface, verdict)).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The smallest programs: one verdict for every packet.
+//! The smallest programs: one verdict for every packet, or for every one of IPv6.
 
 use std::{
     ffi::CString,
@@ -20,11 +20,15 @@ pub enum Verdict {
     DropIncoming,
     /// tc: drop what goes out. Needs Linux 6.6.
     DropOutgoing,
+    /// As [`Verdict::DropIncoming`], of IPv6 alone.
+    DropIncomingV6,
+    /// As [`Verdict::DropOutgoing`], of IPv6 alone.
+    DropOutgoingV6,
 }
 
 impl Verdict {
-    /// Program type, place of attachment, flags and what the program returns: the kernel's numbers.
-    fn numbers(self) -> (u32, u32, u32, u64) {
+    /// Program type, place of attachment and its flags (the kernel's numbers), and the instructions.
+    fn program(self) -> (u32, u32, u32, Vec<u64>) {
         const BPF_PROG_TYPE_SCHED_CLS: u32 = 3;
         const BPF_PROG_TYPE_XDP: u32 = 6;
         const BPF_XDP: u32 = 37;
@@ -35,14 +39,37 @@ impl Verdict {
         #[cfg(test)]
         const XDP_TX: u64 = 3;
         const TC_ACT_SHOT: u64 = 2;
+        let classifier = |place, program| (BPF_PROG_TYPE_SCHED_CLS, place, 0, program);
         match self {
-            Self::Pass => (BPF_PROG_TYPE_XDP, BPF_XDP, XDP_FLAGS_DRV_MODE, XDP_PASS),
+            Self::Pass => (BPF_PROG_TYPE_XDP, BPF_XDP, XDP_FLAGS_DRV_MODE, always(XDP_PASS)),
             #[cfg(test)]
-            Self::Transmit => (BPF_PROG_TYPE_XDP, BPF_XDP, XDP_FLAGS_DRV_MODE, XDP_TX),
-            Self::DropIncoming => (BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_INGRESS, 0, TC_ACT_SHOT),
-            Self::DropOutgoing => (BPF_PROG_TYPE_SCHED_CLS, BPF_TCX_EGRESS, 0, TC_ACT_SHOT),
+            Self::Transmit => (BPF_PROG_TYPE_XDP, BPF_XDP, XDP_FLAGS_DRV_MODE, always(XDP_TX)),
+            Self::DropIncoming => classifier(BPF_TCX_INGRESS, always(TC_ACT_SHOT)),
+            Self::DropOutgoing => classifier(BPF_TCX_EGRESS, always(TC_ACT_SHOT)),
+            Self::DropIncomingV6 => classifier(BPF_TCX_INGRESS, only_v6(TC_ACT_SHOT)),
+            Self::DropOutgoingV6 => classifier(BPF_TCX_EGRESS, only_v6(TC_ACT_SHOT)),
         }
     }
+}
+
+/// `r0 = verdict; exit`: each a `struct bpf_insn` on a little-endian machine.
+fn always(verdict: u64) -> Vec<u64> {
+    vec![verdict << 32 | 0xb7, 0x95]
+}
+
+/// The verdict for IPv6; the next program of the hook decides about the rest (`TCX_NEXT`, -1).
+fn only_v6(verdict: u64) -> Vec<u64> {
+    // The offset of `protocol` in `struct __sk_buff`, and ETH_P_IPV6 in network order.
+    const PROTOCOL: u64 = 16;
+    const IPV6: u64 = 0xdd86;
+    let mut program = vec![
+        PROTOCOL << 16 | 0x1261,       // r2 = *(u32 *)(r1 + PROTOCOL)
+        IPV6 << 32 | 2 << 16 | 0x0215, // if r2 == IPV6 goto the verdict
+        u64::from(u32::MAX) << 32 | 0xb7,
+        0x95, // r0 = -1; exit
+    ];
+    program.extend(always(verdict));
+    program
 }
 
 const BPF_PROG_LOAD: libc::c_long = 5;
@@ -83,9 +110,7 @@ pub fn attach(interface: &str, verdict: Verdict) -> anyhow::Result<OwnedFd> {
     if index == 0 {
         return Err(io::Error::last_os_error()).with_context(|| interface.to_owned());
     }
-    // `r0 = verdict; exit`: struct bpf_insn on a little-endian machine.
-    let (prog_type, attach_type, flags, value) = verdict.numbers();
-    let program = [value << 32 | 0xb7, 0x95_u64];
+    let (prog_type, attach_type, flags, program) = verdict.program();
     let load = ProgLoad {
         prog_type,
         insn_cnt: program.len() as u32,

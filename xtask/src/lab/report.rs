@@ -1,0 +1,125 @@
+//! What the script found: a table, a JSON file, and maps.
+
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+use super::{
+    map,
+    steps::{Report, Step},
+    topology::Topology,
+};
+
+/// What all rounds found.
+pub struct Results {
+    plays: Vec<(usize, &'static Step, Report)>,
+}
+
+impl Results {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self { plays: Vec::new() }
+    }
+
+    /// One more play of a step.
+    pub fn add(&mut self, round: usize, step: &'static Step, report: Report) {
+        self.plays.push((round, step, report));
+    }
+
+    /// How many plays failed.
+    pub fn failed(&self) -> usize {
+        self.plays.iter().filter(|(_, _, report)| !report.holds()).count()
+    }
+
+    /// Prints the table, and writes `lab.json` and the maps.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, topology: &Topology, folder: &Path) -> anyhow::Result<()> {
+        let context = || folder.display().to_string();
+        fs::create_dir_all(folder).with_context(context)?;
+        let mut steps: Vec<(&Step, Vec<&Report>)> = Vec::new();
+        for (_, step, report) in &self.plays {
+            match steps.iter_mut().find(|(other, _)| other.name == step.name) {
+                Some((_, reports)) => reports.push(report),
+                None => steps.push((step, vec![report])),
+            }
+        }
+        println!(
+            "\n{:18} {:>7} {:>7} {:>8} {:>10}  where the traffic went",
+            "step", "verdict", "lost", "unduly", "converged"
+        );
+        let mut figures = BTreeMap::new();
+        for (step, reports) in &steps {
+            let worst = Worst::of(reports);
+            println!("{}", worst.row(step.name));
+            figures.insert(step.name, worst.json(step, reports));
+            for (name, catchment) in reports.iter().flat_map(|report| &report.maps) {
+                let file = format!("{}-{}.svg", step.name, name.replace([' ', '\''], "-"));
+                let title = format!("{}: {name}", step.name);
+                fs::write(folder.join(file), map::draw(topology, &title, catchment))?;
+            }
+        }
+        let holds = self.failed() == 0;
+        let rounds = self.plays.iter().map(|(round, ..)| round + 1).max();
+        let report = json!({ "holds": holds, "rounds": rounds, "steps": figures });
+        let file = folder.join("lab.json");
+        fs::write(&file, serde_json::to_string_pretty(&report)? + "\n").with_context(context)?;
+        println!("\nfigures and maps: {}", folder.display());
+        Ok(())
+    }
+}
+
+/// The worst of all plays of a step.
+struct Worst {
+    failed: usize,
+    lost: usize,
+    unduly: usize,
+    converged: Option<Duration>,
+    moved: Vec<String>,
+}
+
+impl Worst {
+    fn of(reports: &[&Report]) -> Self {
+        Self {
+            failed: reports.iter().filter(|report| !report.holds()).count(),
+            lost: reports.iter().map(|report| report.lost).max().unwrap_or(0),
+            unduly: reports.iter().map(|report| report.lost_unduly).max().unwrap_or(0),
+            converged: reports.iter().filter_map(|report| report.converged).max(),
+            moved: reports.first().map(|report| report.moved.clone()).unwrap_or_default(),
+        }
+    }
+
+    fn row(&self, name: &str) -> String {
+        let verdict = if self.failed == 0 { "passed" } else { "FAILED" };
+        let converged =
+            self.converged.map_or("-".to_owned(), |time| format!("{} ms", time.as_millis()));
+        let moved = self.moved.join(", ");
+        format!(
+            "{name:18} {verdict:>7} {:>7} {:>8} {converged:>10}  {moved}",
+            self.lost, self.unduly
+        )
+    }
+
+    fn json(&self, step: &Step, reports: &[&Report]) -> Value {
+        let plays: Vec<Value> = reports
+            .iter()
+            .map(|report| {
+                let failed: Vec<&String> =
+                    report.checks.iter().filter(|(_, holds)| !holds).map(|(what, _)| what).collect();
+                json!({ "figures": report.figures, "checks": report.checks.len(), "failed": failed })
+            })
+            .collect();
+        json!({
+            "claim": step.claim,
+            "holds": self.failed == 0,
+            "worst": {
+                "lost": self.lost,
+                "lost unduly": self.unduly,
+                "converged after milliseconds": self.converged.map(|time| time.as_millis() as u64),
+            },
+            "plays": plays,
+        })
+    }
+}
