@@ -279,6 +279,24 @@ impl Cloud {
         self.rest()
     }
 
+    /// The sessions of routers that are another than they were, but for those with nodes and between places
+    /// that a step has touched.
+    ///
+    /// # Errors
+    /// When a router does not answer.
+    pub fn flaps(
+        &self,
+        before: &world::Sessions,
+        touched: &[String],
+    ) -> anyhow::Result<Vec<String>> {
+        let now = self.world.sessions()?;
+        let is_touched = |name: &str| touched.iter().any(|touched| name.starts_with(&touched[..]));
+        let changed = before.iter().filter(|(key, state)| now.get(*key) != Some(*state));
+        let flaps =
+            changed.filter(|((_, name), state)| !is_touched(name) && state.starts_with("up"));
+        Ok(flaps.map(|((place, name), _)| format!("{place}: {name}")).collect())
+    }
+
     /// The next serial of a zone.
     pub fn next_serial(&mut self, zone: &str) -> u32 {
         let serial = self.serials.entry(zone.to_owned()).or_insert(zones::FIRST);

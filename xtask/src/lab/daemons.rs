@@ -29,9 +29,6 @@ const NODES_SECRET: &str = "bm9kZXMgbm9kZXMgbm9kZXMgbm9kZXMgbm9kZXMgbm8=";
 /// How long a daemon may take to be ready, on a machine that is busy otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The catalog of the cloud.
-pub const CATALOG: &str = "catalog.cloud.";
-
 /// A node's surroundings.
 pub struct NodeHome {
     /// Its row in the topology.

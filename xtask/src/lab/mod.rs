@@ -1,6 +1,7 @@
 //! `cargo xtask lab`: the anycast cloud on one machine, with a script of what may befall it.
 
 mod addresses;
+mod ask;
 mod bird;
 mod cloud;
 mod daemons;
@@ -10,6 +11,7 @@ mod map;
 mod primary;
 mod report;
 mod router;
+mod scale;
 mod steps;
 mod topology;
 mod world;
@@ -38,6 +40,9 @@ pub struct Args {
     /// Leaves the cloud up afterwards, until Ctrl-C
     #[arg(long)]
     keep: bool,
+    /// Measures instead what a distributor spends on each node and zone, at 1 to 12 nodes
+    #[arg(long)]
+    scale: bool,
     /// How often the steps are played; the worst figures count
     #[arg(long, default_value_t = 1)]
     repeats: usize,
@@ -69,6 +74,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => daemon::build()?,
     };
     cleanup::sweep();
+    let folder = args.out.clone().unwrap_or_else(|| crate::target_folder().join("lab"));
+    if args.scale {
+        return scale::run(&program, &folder);
+    }
     println!("starting the cloud");
     let mut cloud = Cloud::start(&program)?;
     println!("every place is answered by its nearest node");
@@ -79,7 +88,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             results.add(round, step, report);
         }
     }
-    let folder = args.out.clone().unwrap_or_else(|| crate::target_folder().join("lab"));
     results.write(cloud.topology(), &folder)?;
     if args.keep {
         cloud.explain();
@@ -110,11 +118,16 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Step>> {
 fn play(cloud: &mut Cloud, step: &Step) -> Report {
     println!("\n{}: {}", step.name, step.claim);
     let mut report = Report::default();
+    let sessions = cloud.world.sessions();
     if let Err(error) = (step.play)(cloud, &mut report) {
         report.check(format!("{error:#}"), false);
     }
     if let Err(error) = cloud.heal() {
         report.check(format!("afterwards: {error:#}"), false);
+    }
+    match sessions.and_then(|before| cloud.flaps(&before, &report.touched)) {
+        Ok(flaps) => report.check(format!("sessions that flapped: {flaps:?}"), flaps.is_empty()),
+        Err(error) => report.check(format!("the routers: {error:#}"), false),
     }
     for (what, holds) in &report.checks {
         println!("  {} {what}", if *holds { "ok  " } else { "FAIL" });

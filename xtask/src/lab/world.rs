@@ -34,6 +34,9 @@ pub struct World {
     folder: PathBuf,
 }
 
+/// The state of each session and since when, by router and session.
+pub type Sessions = BTreeMap<(String, String), String>;
+
 /// What is cut; on again when dropped.
 pub struct Cut(#[expect(dead_code, reason = "held")] Vec<OwnedFd>);
 
@@ -220,7 +223,7 @@ impl World {
     ///
     /// # Errors
     /// When a router does not answer.
-    pub fn sessions(&self) -> anyhow::Result<BTreeMap<(String, String), String>> {
+    pub fn sessions(&self) -> anyhow::Result<Sessions> {
         let mut sessions = BTreeMap::new();
         for place in self.topology.places {
             for line in self.ask_router(place.code, "show protocols")?.lines() {

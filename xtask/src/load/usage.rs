@@ -18,6 +18,19 @@ pub fn busy() -> anyhow::Result<u64> {
     Ok(busy.0.iter().chain(busy.1).sum::<u64>() * 10_000)
 }
 
+/// The time that processors have spent on a process, those of its threads that have ended included, in
+/// microseconds. The kernel counts in hundredths of a second.
+///
+/// # Errors
+/// When the process is gone.
+pub fn of_process(process: u32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name, in parentheses, may have spaces. User and system time are fields 14 and 15 of all.
+    let (_, fields) = text.rsplit_once(')').context("no name in /proc/…/stat")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>);
+    Ok(ticks.sum::<u64>() * 10_000)
+}
+
 /// Memory of a process and its children, in octets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -61,6 +74,15 @@ mod tests {
     fn we_are_somewhere_in_memory() {
         let memory = Memory::of(std::process::id()).expect("we run");
         assert!(memory.proportional > 100_000 && memory.resident >= memory.proportional);
+    }
+
+    #[test]
+    fn our_own_time_goes_on() {
+        let before = of_process(std::process::id()).expect("we run");
+        let start = std::time::Instant::now();
+        while of_process(std::process::id()).expect("we run") < before + 50_000 {
+            assert!(start.elapsed().as_secs() < 60, "it stands still");
+        }
     }
 
     #[test]

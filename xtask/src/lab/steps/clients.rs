@@ -64,16 +64,16 @@ pub fn trespass(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
             ("by its own key", vec![&at[..], "-y", &key(OWN), OTHER, "AXFR"]),
             ("by the other's key", vec![&at[..], "-y", &key(OTHER), OTHER, "AXFR"]),
         ] {
-            let said = distribution::kdig(cloud, &role, &arguments)?;
+            let said = distribution::ask_by(cloud, &role, "kdig", &arguments)?;
             let got = said.lines().any(|line| !line.starts_with(';') && line.contains("NS"));
             let refused = ["REFUSED", "NOTAUTH", "BADKEY"].iter().any(|word| said.contains(word));
-            report.check(format!("{target} gives {OTHER} not {how}"), !got && refused);
+            report.check(format!("{target} does not give {OTHER} {how}"), !got && refused);
         }
-        let notify = ["+opcode=notify", "+aaflag", &at, OTHER, "SOA"];
-        let said = distribution::kdig(cloud, &role, &notify)?;
+        let notify = ["+opcode=notify", "+norecurse", "+aaflag", &at, OTHER, "SOA"];
+        let said = distribution::ask_by(cloud, &role, "dig", &notify)?;
         let refused = ["REFUSED", "NOTAUTH"].iter().any(|word| said.contains(word));
         report.check(
-            format!("{target} hears no NOTIFY for {OTHER} from the primary of {OWN}"),
+            format!("{target} refuses NOTIFY for {OTHER} from the primary of {OWN}"),
             refused,
         );
     }

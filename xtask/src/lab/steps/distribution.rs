@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, UdpSocket},
+    net::UdpSocket,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{PATIENCE, Report, SECOND, nodes, observe};
 use crate::{
-    lab::{cloud::Cloud, daemons, world, zones},
+    lab::{ask, cloud::Cloud, daemons, world, zones},
     process,
 };
 
@@ -77,8 +77,8 @@ pub fn cold_boot(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     for distributor in 0..cloud.distributors.len() {
         end_distributor(cloud, distributor)?;
     }
-    let home = nodes::node(cloud, NODE)?;
-    home.routing.clear();
+    report.touch(NODE);
+    nodes::node(cloud, NODE)?.routing.clear();
     observe(cloud, report, ("it goes", start), (&before, &without), Some(NODE))?;
     nodes::end_daemon(cloud, NODE, libc::SIGKILL)?;
     cloud.nodes.get(NODE).context("the node")?.detach(&cloud.world)?;
@@ -192,7 +192,7 @@ fn await_each(
         for (id, time) in times.iter_mut().filter(|(_, time)| time.is_none()) {
             let Some(socket) = sockets.get(&id[..]) else { continue };
             // No answer at all says nothing.
-            if let Ok(found) = ask(socket, zone)
+            if let Ok(found) = ask::serial(socket, zone)
                 && is_done(found)
             {
                 *time = Some(start.elapsed());
@@ -208,7 +208,7 @@ fn serial(cloud: &Cloud, id: &str, zone: &str) -> anyhow::Result<Option<u32>> {
     let socket = asker(cloud, id)?;
     let mut last = None;
     for _ in 0..5 {
-        match ask(&socket, zone) {
+        match ask::serial(&socket, zone) {
             Ok(found) => return Ok(found),
             Err(error) => last = Some(error),
         }
@@ -220,45 +220,20 @@ fn serial(cloud: &Cloud, id: &str, zone: &str) -> anyhow::Result<Option<u32>> {
 fn asker(cloud: &Cloud, id: &str) -> anyhow::Result<UdpSocket> {
     let node = cloud.topology().node(id).with_context(|| format!("no node {id}"))?;
     let address = daemons::unicast(cloud.topology(), node)[0];
-    let open = || -> std::io::Result<UdpSocket> {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.connect(SocketAddr::new(address, 53))?;
-        socket.set_read_timeout(Some(Duration::from_millis(200)))?;
-        Ok(socket)
-    };
+    let open = || ask::socket(address);
     Ok(cloud.world.space(&format!("{}-r", node.place)).enter(open)??)
 }
 
-/// Asks for a zone's SOA; its serial, or nothing where the zone is not served.
-fn ask(socket: &UdpSocket, zone: &str) -> std::io::Result<Option<u32>> {
-    static ID: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(1);
-    let id = ID.fetch_add(1, std::sync::atomic::Ordering::Relaxed).to_be_bytes();
-    let mut message = vec![id[0], id[1], 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in zone.split_terminator('.') {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.extend([0, 0, 6, 0, 1]);
-    socket.send(&message)?;
-    let mut buffer = [0; 1500];
-    loop {
-        let length = socket.recv(&mut buffer)?;
-        let reply = &buffer[..length];
-        if length < message.len() || reply[..2] != id {
-            continue; // of an earlier query
-        }
-        // Without EDNS the answer's SOA is the last record, and ends with serial and four intervals.
-        let has_answer = reply[3] & 0x0f == 0 && reply[7] == 1;
-        let serial = reply.len().checked_sub(20).and_then(|at| reply[at..].first_chunk::<4>());
-        return Ok(serial.filter(|_| has_answer).map(|octets| u32::from_be_bytes(*octets)));
-    }
-}
-
-/// `kdig` from a namespace; what it says, whether it fails or not.
-pub fn kdig(cloud: &Cloud, role: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let mut command: Command = cloud.world.space(role).command("kdig");
+/// Asks by `dig` or `kdig` from a namespace; what it says, whether it fails or not.
+pub fn ask_by(
+    cloud: &Cloud,
+    role: &str,
+    program: &str,
+    arguments: &[&str],
+) -> anyhow::Result<String> {
+    let mut command: Command = cloud.world.space(role).command(program);
     command.args(["+noidn", "+retry=0", "+timeout=3"]).args(arguments);
-    let output = process::tie(&mut command).output().context("kdig")?;
+    let output = process::tie(&mut command).output().with_context(|| program.to_owned())?;
     let text = [output.stdout, output.stderr].concat();
     Ok(String::from_utf8_lossy(&text).into_owned())
 }

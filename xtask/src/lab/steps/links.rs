@@ -15,6 +15,7 @@ pub fn cut(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     const NODE: &str = "sjo1";
     let before = cloud.rest()?;
     let after = cloud.expected(&cloud.without(NODE), &[]);
+    report.touch(NODE);
     let start = Instant::now();
     let cut = cloud.world.cut_segment("sjo", Segment::Node, Blocked::Everything)?;
     let outcome = observe(cloud, report, ("link cut", start), (&before, &after), Some(NODE))?;
@@ -33,6 +34,7 @@ pub fn v6_fails(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     const NODE: &str = "gru1";
     let before = cloud.rest()?;
     let after = cloud.expected_each([&cloud.members, &cloud.without(NODE)], &[]);
+    report.touch(NODE);
     let start = Instant::now();
     let cut = cloud.world.cut_segment("gru", Segment::Node, Blocked::V6)?;
     let outcome = observe(cloud, report, ("IPv6 cut", start), (&before, &after), Some(NODE))?;
@@ -63,6 +65,11 @@ pub fn split(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     let start = Instant::now();
     let mut cuts = Vec::new();
     for link in &links {
+        // The names of sessions over a link are those of the other place.
+        report.touch(&format!("{}4", link.ends.0));
+        report.touch(&format!("{}6", link.ends.0));
+        report.touch(&format!("{}4", link.ends.1));
+        report.touch(&format!("{}6", link.ends.1));
         cuts.push(cloud.world.cut_link(link)?);
     }
     let after = cloud.expected(&cloud.members, &links);

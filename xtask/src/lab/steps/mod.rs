@@ -118,10 +118,12 @@ pub struct Report {
     pub lost: usize,
     /// Queries lost where nothing was to be lost.
     pub lost_unduly: usize,
-    /// The slowest convergence.
+    /// The slowest convergence after a fault.
     pub converged: Option<Duration>,
     /// Where traffic went.
     pub moved: Vec<String>,
+    /// The beginnings of the names of sessions that the step itself ends; any other that changes has flapped.
+    pub touched: Vec<String>,
 }
 
 impl Report {
@@ -133,6 +135,11 @@ impl Report {
     /// Whether everything held, and something was checked.
     pub fn holds(&self) -> bool {
         !self.checks.is_empty() && self.checks.iter().all(|(_, holds)| *holds)
+    }
+
+    /// Notes that the step ends the sessions with a node, or those to a place, itself.
+    pub fn touch(&mut self, name: &str) {
+        self.touched.push(name.to_owned());
     }
 
     /// Notes a figure.
@@ -156,7 +163,8 @@ impl Report {
         self.lost += outcome.lost();
         self.lost_unduly += unduly;
         let moved = moves(cloud, before, &outcome.catchment);
-        if !moved.is_empty() {
+        // A return may take its time: both ways serve.
+        if node.is_some() {
             self.converged = self.converged.max(Some(outcome.converged));
         }
         let wrong: usize = outcome.wrong.values().sum();
@@ -172,9 +180,9 @@ impl Report {
                 "longest stall of the load in milliseconds": outcome.stall.as_millis() as u64,
             }),
         );
-        let whose = if node.is_some() { "places of other nodes lose" } else { "no place loses" };
-        self.check(format!("{event}: {whose} nothing (lost: {unduly})"), unduly == 0);
-        self.check(format!("{event}: every answer is NOERROR (others: {wrong})"), wrong == 0);
+        let lost = if node.is_some() { "lost at places of other nodes" } else { "lost" };
+        self.check(format!("{event}: {lost}: {unduly}"), unduly == 0);
+        self.check(format!("{event}: other answers than NOERROR: {wrong}"), wrong == 0);
         self.moved.extend(moved);
     }
 

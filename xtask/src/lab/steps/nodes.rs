@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{PATIENCE, Report, SECOND, observe};
-use crate::lab::{cloud::Cloud, daemons};
+use super::{PATIENCE, Report, SECOND, distribution, observe};
+use crate::lab::{cloud::Cloud, daemons, zones};
 
 /// How long a daemon is left dead.
 const DEAD: Duration = Duration::from_secs(2);
@@ -43,6 +43,7 @@ pub fn routing_stops(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<(
     let before = cloud.rest()?;
     let after = cloud.expected(&cloud.without("scl1"), &[]);
     let start = Instant::now();
+    report.touch("scl1");
     node(cloud, "scl1")?.routing.clear();
     let event = "routing daemon ended";
     let outcome = observe(cloud, report, (event, start), (&before, &after), Some("scl1"))?;
@@ -55,20 +56,29 @@ pub fn routing_stops(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<(
 }
 
 pub fn seventh(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
+    const NODE: &str = "bog1";
     let before = cloud.rest()?;
-    cloud.members.insert("bog1");
+    let Cloud { nodes, world, .. } = cloud;
+    nodes.get_mut(NODE).context("the node")?.start(world)?;
+    for zone in cloud.topology().zones() {
+        let start = Instant::now();
+        let served =
+            distribution::await_serial(cloud, zone, zones::FIRST, &[NODE], start, PATIENCE)?;
+        served.judge(report, &format!("{zone} at {NODE}"), PATIENCE);
+    }
+    cloud.members.insert(NODE);
     let start = Instant::now();
     let after = cloud.heal()?;
     observe(cloud, report, ("a seventh node joins", start), (&before, &after), None)?;
     report.check("it takes places", after != before);
     report.maps.extend([("six nodes", before.clone()), ("seven nodes", after.clone())]);
-    cloud.members.remove("bog1");
+    cloud.members.remove(NODE);
     let start = Instant::now();
-    let home = node(cloud, "bog1")?;
+    let home = node(cloud, NODE)?;
     home.routing.clear();
-    let outcome = observe(cloud, report, ("it leaves", start), (&after, &before), Some("bog1"))?;
+    let outcome = observe(cloud, report, ("it leaves", start), (&after, &before), Some(NODE))?;
     report.within("it leaves", &outcome, SECOND);
-    end_daemon(cloud, "bog1", libc::SIGTERM)
+    end_daemon(cloud, NODE, libc::SIGTERM)
 }
 
 pub fn last_one(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
@@ -79,6 +89,7 @@ pub fn last_one(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     let others: Vec<&str> = cloud.without(LAST).into_iter().collect();
     let start = Instant::now();
     for id in &others {
+        report.touch(id);
         node(cloud, id)?.routing.clear();
     }
     let outcome = cloud.settle(start, &after, PATIENCE)?;
