@@ -10,12 +10,15 @@ use super::{
 
 /// Pixels per degree, and the map's corner: degrees of longitude west, of latitude north.
 const SCALE: f64 = 9.0;
-const CORNER: (f64, f64) = (-108.0, 34.0);
+const CORNER: (f64, f64) = (-116.0, 34.0);
 /// Its extent in degrees.
-const EXTENT: (f64, f64) = (78.0, 76.0);
+const EXTENT: (f64, f64) = (84.0, 76.0);
 /// A colour for each node.
 const COLOURS: [&str; 7] =
     ["#d1495b", "#00798c", "#edae49", "#30638e", "#6a994e", "#8f5db7", "#b5651d"];
+
+/// Where a name on the right would hide what stands there.
+const LABELS_ON_THE_LEFT: [&str; 4] = ["eze", "scl", "sjo", "mex"];
 
 /// A map of who answers whom: the left half of a place's disc is IPv4, the right half IPv6.
 pub fn draw(topology: &Topology, title: &str, catchment: &Catchment) -> String {
@@ -68,7 +71,16 @@ pub fn draw(topology: &Topology, title: &str, catchment: &Catchment) -> String {
                  stroke-width=\"2\"/>"
             );
         }
-        _ = writeln!(svg, "<text x=\"{:.0}\" y=\"{:.0}\">{}</text>", x + 17.0, y - 8.0, place.name);
+        let is_left = LABELS_ON_THE_LEFT.contains(&place.code);
+        let (aside, anchor) = if is_left { (-17.0, "end") } else { (17.0, "start") };
+        _ = writeln!(
+            svg,
+            "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"{anchor}\" stroke=\"#f7f7f4\" stroke-width=\"4\" \
+             paint-order=\"stroke\">{}</text>",
+            x + aside,
+            y - 8.0,
+            place.name
+        );
     }
     for (row, node) in topology.nodes.iter().enumerate() {
         let places = catchment.iter().filter(|answers| answers.contains(&(row as u8))).count();
