@@ -8,6 +8,7 @@ pub mod control;
 pub mod dataplane;
 pub mod privilege;
 pub mod serve;
+pub mod service;
 pub mod store;
 pub mod strict;
 pub mod telemetry;

@@ -1,8 +1,10 @@
 //! The commands: one file each.
 
+mod announce;
 mod check;
 mod detach;
 mod dig;
+mod drain;
 mod log;
 mod query;
 mod serve;
@@ -62,6 +64,17 @@ enum Command {
     /// Do what needs privileges for a daemon that gave its own up (started by `serve`).
     #[command(hide = true)]
     Helper,
+    /// Take this node's services out of the routing, gracefully, and keep them out.
+    ///
+    /// Routes are made less preferred first (RFC 8326), and withdrawn after service.drain.wait. The node
+    /// goes on answering. This survives restarts; `undrain` ends it.
+    Drain(drain::Arguments),
+    /// Bring drained services back, the same way in reverse.
+    Undrain(drain::Arguments),
+    /// Withdraw what a daemon left announced. Refused while the daemon runs.
+    Withdraw(drain::WithdrawArguments),
+    /// Tell ExaBGP the routes of this node: to be run by ExaBGP, as a process of its API.
+    Announce(announce::Arguments),
     /// Filter the log of the running daemon anew, until it ends.
     Log(log::Arguments),
     /// Switch the kernel's answers on or off while the daemon runs.
@@ -110,6 +123,10 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Detach(arguments) => detach::run(&arguments),
         Command::Helper => crate::dataplane::helper::run(),
+        Command::Drain(arguments) => drain::run(arguments, true),
+        Command::Undrain(arguments) => drain::run(arguments, false),
+        Command::Withdraw(arguments) => drain::withdraw(&arguments),
+        Command::Announce(arguments) => announce::run(arguments),
         Command::Log(arguments) => log::run(arguments),
         Command::Xdp(arguments) => xdp::run(arguments),
         Command::Zone(arguments) => zone::run(arguments),

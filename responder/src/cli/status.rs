@@ -49,6 +49,7 @@ fn show(status: &Status) -> Result<String> {
     write_replies(&mut text, status)?;
     write_reasons(&mut text, status)?;
     text += &show_zones(&status.zones)?;
+    write_services(&mut text, status)?;
     write_transfers(&mut text, status)?;
     let (held, limit, segments) = (status.store_bytes, status.store_limit, status.store_segments);
     writeln!(text, "\nstore: {held} octets in {segments} segments, {limit} allowed")?;
@@ -119,6 +120,47 @@ fn write_reasons(text: &mut String, status: &Status) -> Result<()> {
             .collect();
         if !seen.is_empty() {
             writeln!(text, "  {title}: {}", seen.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is announced, and why not.
+fn write_services(text: &mut String, status: &Status) -> Result<()> {
+    for service in &status.services {
+        let prefixes: Vec<String> = service.prefixes.iter().map(ToString::to_string).collect();
+        writeln!(
+            text,
+            "\nservice {} by {}: {}",
+            service.name,
+            service.announcer,
+            prefixes.join(", ")
+        )?;
+        for family in &service.families {
+            let since = age(family.since);
+            write!(text, "  {} {} for {since}", family.family, family.route.label())?;
+            if !family.cause.is_empty() {
+                write!(text, ", {}", family.cause)?;
+            }
+            if family.held > 0 {
+                write!(text, ", held down for {}", age(family.held))?;
+            }
+            writeln!(text)?;
+            for fault in &family.faults {
+                writeln!(text, "    FAULT: {fault}")?;
+            }
+            for note in &family.notes {
+                writeln!(text, "    {note}")?;
+            }
+        }
+        if let Some(veto) = &service.veto {
+            writeln!(text, "  the watchdog forbids it: {veto}")?;
+        }
+        if let Some(fault) = &service.fault {
+            writeln!(text, "  NOT DONE: {fault}")?;
+        }
+        for origin in &service.drained_by {
+            writeln!(text, "  drained by the {}", origin.label())?;
         }
     }
     Ok(())

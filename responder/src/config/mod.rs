@@ -8,6 +8,7 @@ mod catalogs;
 mod diagnostic;
 mod name;
 mod read;
+mod services;
 mod table;
 mod tls;
 mod zones;
@@ -24,6 +25,7 @@ use ipnet::IpNet;
 pub use catalogs::{Listed, Members};
 pub use diagnostic::{Diagnostic, Faults, Position};
 pub use name::canonical_name;
+pub use services::{AnnouncedBy, Health, Peer, Service, Watchdog};
 pub use tls::{Identity, TlsListen, TlsProfile, Trust};
 
 use crate::{
@@ -61,6 +63,12 @@ pub struct Config {
     pub templates: Vec<Zone>,
     /// Zones, in the order of the file.
     pub zones: Vec<Zone>,
+    /// What this node announces, by name.
+    pub services: Vec<Service>,
+    /// Other nodes of the cloud that it asks.
+    pub peers: Vec<Peer>,
+    /// Who looks whether the daemon still does.
+    pub watchdog: Watchdog,
 }
 
 /// `[node]`.
@@ -83,6 +91,8 @@ pub struct Listen {
     pub addresses: Vec<IpAddr>,
     /// UDP and TCP port, 53 by default.
     pub port: u16,
+    /// Those that are put on an interface only while a service is announced.
+    pub coming: Vec<IpAddr>,
 }
 
 /// `[xdp]`.
@@ -295,6 +305,18 @@ impl Config {
         self.xdp.pins.clone().unwrap_or_else(|| default_folder(&self.node.id))
     }
 
+    /// The addresses that services put on interfaces, with these.
+    pub fn coming_addresses(&self) -> Vec<(String, IpAddr)> {
+        let mut addresses = Vec::new();
+        for service in &self.services {
+            if let AnnouncedBy::Address { interface } = &service.announcer {
+                let of_service = service.addresses.iter();
+                addresses.extend(of_service.map(|address| (interface.clone(), *address)));
+            }
+        }
+        addresses
+    }
+
     /// Where the daemon of this configuration listens for commands.
     pub fn control_socket(&self) -> PathBuf {
         self.node.state.join(CONTROL_SOCKET)
@@ -305,7 +327,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             node: Node::default(),
-            listen: Listen { addresses: Vec::new(), port: 53 },
+            listen: Listen { addresses: Vec::new(), port: 53, coming: Vec::new() },
             xdp: Xdp {
                 mode: Mode::Auto,
                 interfaces: Vec::new(),
@@ -320,6 +342,9 @@ impl Default for Config {
             tls: Vec::new(),
             templates: Vec::new(),
             zones: Vec::new(),
+            services: Vec::new(),
+            peers: Vec::new(),
+            watchdog: Watchdog::default(),
         }
     }
 }

@@ -10,8 +10,10 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
-    Config, LEASE, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp, ZoneSource, catalogs,
+    Config, LEASE, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp, Zone, ZoneSource,
+    catalogs,
     diagnostic::Source,
+    services,
     table::{Reader, Table},
     tls, zones,
 };
@@ -43,7 +45,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Reading {
 
 fn read_document(document: Table<'_>, directory: &Path) -> Config {
     let node = read_node(document.section("node"), directory);
-    let listen = read_listen(document.section("listen"));
+    let mut listen = read_listen(document.section("listen"));
     let xdp = read_xdp(document.section("xdp"), directory);
     let telemetry = read_telemetry(document.section("telemetry"));
     let limits = read_limits(document.section("limits"));
@@ -66,9 +68,40 @@ fn read_document(document: Table<'_>, directory: &Path) -> Config {
         );
         document.reader().fault(&(0..0), message);
     }
+    let watchdog = services::read_watchdog(document.section("watchdog"));
+    let peers = services::read_peers(document.sections("peer"));
+    let services = services::read_services(
+        document.sections("service"),
+        &node,
+        &mut listen,
+        &zone_names(&zones),
+        directory,
+    );
     document.finish();
     let keys = keys.into_values().flatten().collect();
-    Config { node, listen, xdp, telemetry, limits, transfer, keys, tls, templates, zones }
+    Config {
+        node,
+        listen,
+        xdp,
+        telemetry,
+        limits,
+        transfer,
+        keys,
+        tls,
+        templates,
+        zones,
+        services,
+        peers,
+        watchdog,
+    }
+}
+
+/// The zones that are known by name; none where catalogs bring more.
+fn zone_names(zones: &[Zone]) -> Vec<String> {
+    match zones.iter().any(|zone| zone.members.is_some()) {
+        true => Vec::new(),
+        false => zones.iter().map(|zone| zone.name.clone()).collect(),
+    }
 }
 
 fn read_node(table: Table<'_>, directory: &Path) -> Node {
@@ -105,7 +138,7 @@ fn read_listen(table: Table<'_>) -> Listen {
     }
     let port = table.integer("port", 1..=65_535).map_or(53, to_u16);
     table.finish();
-    Listen { addresses, port }
+    Listen { addresses, port, coming: Vec::new() }
 }
 
 fn read_xdp(table: Table<'_>, directory: &Path) -> Xdp {
@@ -298,7 +331,7 @@ fn parse_service_address(text: &str) -> Result<IpAddr, String> {
     parse_address(text)
 }
 
-fn parse_interface(text: &str) -> Result<String, String> {
+pub(super) fn parse_interface(text: &str) -> Result<String, String> {
     let fits = (1..=INTERFACE_OCTETS).contains(&text.len());
     if !fits || text.contains(|c: char| c == '/' || c.is_whitespace()) {
         return Err("not the name of an interface: `ip link` lists them".to_owned());

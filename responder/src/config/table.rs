@@ -257,8 +257,12 @@ impl<'a> Table<'a> {
         if range.contains(&duration) {
             return Some(duration);
         }
-        let (low, high) = (range.start().as_secs(), range.end().as_secs());
-        let message = format!("{key} in {} must be from {low}s to {high}s", self.title);
+        let shown = |time: &Duration| match time.subsec_millis() {
+            0 => format!("{}s", time.as_secs()),
+            _ => format!("{}ms", time.as_millis()),
+        };
+        let (low, high) = (shown(range.start()), shown(range.end()));
+        let message = format!("{key} in {} must be from {low} to {high}", self.title);
         self.reader.fault(&span, message);
         None
     }

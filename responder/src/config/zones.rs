@@ -286,7 +286,7 @@ fn known_key(table: &Table<'_>, entry: &'static str, keys: &Keys) -> Option<Stri
 }
 
 /// A prefix, or an address that stands for itself alone.
-fn parse_prefix(text: &str) -> Result<IpNet, String> {
+pub(super) fn parse_prefix(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }

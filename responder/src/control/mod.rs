@@ -4,6 +4,7 @@
 pub mod client;
 mod history;
 pub mod server;
+mod service;
 mod status;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use history::ZoneEvent;
+pub use service::{FamilyStatus, ServiceStatus};
 pub use status::{
     DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SecondaryStatus, SocketStatus, Status,
     ZoneState, ZoneStatus,
@@ -55,6 +57,16 @@ pub enum Request {
         /// The zone.
         zone: String,
     },
+    /// Take services out of the routing.
+    Drain {
+        /// The service; all of them if absent.
+        service: Option<String>,
+    },
+    /// Bring them back.
+    Undrain {
+        /// The service; all of them if absent.
+        service: Option<String>,
+    },
     /// Tell what happened to the zone lately.
     ZoneHistory {
         /// The zone.
@@ -74,6 +86,8 @@ pub enum Reply {
     Refreshed(Reloaded),
     /// To [`Request::Log`] and [`Request::Xdp`].
     Done,
+    /// To [`Request::Drain`] and [`Request::Undrain`]: the services.
+    Services(Vec<String>),
     /// To [`Request::ZoneHistory`]: the last event first.
     History(Vec<ZoneEvent>),
     /// The request could not be served: one line for a person.

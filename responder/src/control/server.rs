@@ -14,6 +14,7 @@ use super::{REQUEST_OCTETS, Reloaded, Reply, Request};
 use crate::{
     config::canonical_name,
     serve::Daemon,
+    service::Origin,
     telemetry,
     transfer::{Look, Refreshed},
     zone::name,
@@ -115,6 +116,8 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
             Ok(reloaded) => Reply::Reloaded(reloaded),
             Err(error) => Reply::Error(format!("{error:#}")),
         },
+        Request::Drain { service } => drain(&daemon, service.as_deref(), true),
+        Request::Undrain { service } => drain(&daemon, service.as_deref(), false),
         Request::ZoneHistory { zone } => match daemon.zones.history(&zone) {
             Ok(events) => Reply::History(events),
             Err(error) => Reply::Error(format!("{error:#}")),
@@ -124,6 +127,14 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
         }
     });
     work.await.unwrap_or_else(|error| Reply::Error(format!("the command failed: {error}")))
+}
+
+/// Notes what the operator wants of services.
+fn drain(daemon: &Daemon, service: Option<&str>, drained: bool) -> Reply {
+    match daemon.services.set_drained(Origin::Operator, service, drained) {
+        Ok(services) => Reply::Services(services),
+        Err(error) => Reply::Error(format!("{error:#}")),
+    }
 }
 
 /// Has a zone's primaries asked, and waits for what they say.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::ServiceStatus;
 use crate::{
     dataplane::{Attachment, Mode},
     serve::SwitchedOff,
@@ -19,6 +20,9 @@ pub struct Status {
     pub node: NodeStatus,
     /// Every configured zone, by name.
     pub zones: Vec<ZoneStatus>,
+    /// What this node announces, in the order of the configuration.
+    #[serde(default)]
+    pub services: Vec<ServiceStatus>,
     /// The kernel's part.
     pub data_plane: DataPlaneStatus,
     /// The daemon's own sockets.

@@ -5,6 +5,7 @@
 //! | [`maps`] | the programs' maps as the store's memory |
 //! | [`attach`] | hooks and interfaces |
 //! | [`clsact`] | the tc hook of kernels before 6.6 |
+//! | [`inspect`] | whether the programs still hang where they were attached |
 //! | [`pins`] | what outlives the daemon |
 //! | [`lease`] | how long it does |
 //! | [`scaling`] | how the work of a lone receive queue is spread over the processors |
@@ -14,6 +15,7 @@
 mod attach;
 mod clsact;
 pub mod helper;
+mod inspect;
 pub mod lease;
 mod maps;
 pub mod pins;
@@ -38,6 +40,7 @@ use aya::{
 use responder_common::verdict::{COUNTERS, Verdict};
 use serde::{Deserialize, Serialize};
 
+pub use inspect::{Found, fault_of_xdp};
 pub use scaling::{ReceiveScaling, Scaling};
 
 use self::pins::Pins;
@@ -282,7 +285,10 @@ pub fn detach(folder: &Path, interfaces: &[String]) -> anyhow::Result<usize> {
 }
 
 /// An interface's number, which is its own as long as it lives; its name may change.
-fn index(interface: &str) -> anyhow::Result<u32> {
+///
+/// # Errors
+/// There is none of that name.
+pub fn index(interface: &str) -> anyhow::Result<u32> {
     let name = CString::new(interface)?;
     // SAFETY: the name is a zero-terminated string that outlives the call.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {

@@ -12,7 +12,7 @@ use landlock::{
 };
 use tracing::debug;
 
-use crate::config::{Config, Trust, Zone, ZoneSource};
+use crate::config::{AnnouncedBy, Config, Trust, Zone, ZoneSource};
 
 /// What is asked of the kernel; one that knows less gives what it has.
 const KNOWN: ABI = ABI::V6;
@@ -88,6 +88,19 @@ pub(super) fn of_daemon(config: &Config, file: &Path) -> Reach {
         }
         if let Some(check) = &guards.check {
             reach.insert((around(&check.program), Use::Run));
+        }
+    }
+    for service in &config.services {
+        match &service.announcer {
+            AnnouncedBy::BirdInclude { file, .. } => {
+                reach.insert((around(file), Use::Own));
+            }
+            AnnouncedBy::ExaBgp { folder, .. } => {
+                reach.insert((folder.clone(), Use::Own));
+            }
+            AnnouncedBy::Nobody
+            | AnnouncedBy::BirdProtocols { .. }
+            | AnnouncedBy::Address { .. } => {}
         }
     }
     reach.extend(read.into_iter().map(|file| (around(file), Use::Read)));

@@ -50,6 +50,7 @@ use crate::{
     },
     dataplane::{self, helper::Hands},
     privilege,
+    service::{self, Services},
     store::Store,
     telemetry::{self, Sampler},
     transfer::{Home, Library, Transfers},
@@ -64,6 +65,8 @@ pub struct Daemon {
     /// Those that come from primaries, and those that are given to others.
     pub transfers: Arc<Transfers>,
     catalogs: Catalogs,
+    /// What it announces.
+    pub services: Services,
     /// The kernel's part.
     pub plane: Plane,
     /// What of it an operator has switched off.
@@ -92,6 +95,7 @@ impl Daemon {
             transfers,
             zones,
             catalogs: Catalogs::default(),
+            services: Services::new(&config),
             plane,
             switches,
             udp: Arc::default(),
@@ -120,6 +124,7 @@ impl Daemon {
                 ready: self.is_ready(),
             },
             zones: self.zone_status(),
+            services: self.services.status(),
             transfers: self.transfers.counts(),
             data_plane: DataPlaneStatus {
                 switched_off: self.switches.off(),
@@ -223,7 +228,22 @@ pub fn run(file: PathBuf, config: Config, on_stop: Option<OnStop>) -> Result<()>
 /// A daemon runs, or something cannot be removed: one line with the remedy.
 pub fn detach(config: &Config) -> Result<usize> {
     let _lock = StateDirectory::claim(&config.node.state)?;
-    dataplane::detach(&config.pins(), &config.xdp.interfaces)
+    // Nothing may lead here what nobody answers.
+    let withdrawn = service::withdraw_all(config);
+    service::note_lease(&config.node.state, None);
+    let links = dataplane::detach(&config.pins(), &config.xdp.interfaces)?;
+    withdrawn.map(|_| links)
+}
+
+/// Withdraws what daemons of this configuration announced. How many services that were.
+///
+/// # Errors
+/// A daemon runs, or something cannot be withdrawn: one line with the remedy.
+pub fn withdraw(config: &Config) -> Result<usize> {
+    let _lock = StateDirectory::claim(&config.node.state).context(
+        "a daemon that runs would announce them again: `responder drain` takes them out of the routing",
+    )?;
+    service::withdraw_all(config)
 }
 
 /// What is opened with privileges, by the one thread that there is at first; after that they are gone.
@@ -272,6 +292,8 @@ async fn live(
         tasks.spawn(telemetry::http::serve(listener, Arc::clone(&daemon)));
     }
     let mut threads = None;
+    let starting = Arc::clone(&daemon);
+    spawn_blocking(move || starting.services.start(&starting, on_stop)).await?;
     let work = answer(&daemon, sockets, &file, &mut signals.hangup, &mut threads, &mut tasks);
     let result = tokio::select! {
         result = work => result,
@@ -287,6 +309,10 @@ async fn live(
         signals.end.recv().await;
         std::process::exit(1);
     });
+    let withdrawing = Arc::clone(&daemon);
+    // Before anything else ends: what is still on its way here is answered.
+    let stays = on_stop == Some(OnStop::Keep) || result.is_err() && on_stop.is_some();
+    spawn_blocking(move || withdrawing.services.stop(!stays)).await?;
     daemon.ready.store(false, Relaxed);
     let detaching = Arc::clone(&daemon);
     let stopped = result.is_ok();
@@ -359,6 +385,14 @@ async fn renew_lease(daemon: Arc<Daemon>) -> Result<()> {
         ticks.tick().await;
         daemon.renew_lease();
         daemon.plane.check()?;
+        if daemon.is_ready() && !daemon.config.services.is_empty() {
+            let noting = Arc::clone(&daemon);
+            let note = move || {
+                let lease = noting.plane.lasting_lease().filter(|_| !noting.switches.off().all);
+                service::note_lease(&noting.config.node.state, lease);
+            };
+            let _ = spawn_blocking(note).await;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The kernel's part of the service: what the configuration asks for, and what can be had.
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,10 +16,11 @@ use crate::{
     control::{DataPlaneStatus, Hook},
     dataplane::{
         Attachment, Counters, Mode,
-        helper::{CounterMap, Hands, Request, Settings},
+        helper::{CounterMap, Hands, Outcome, Request, Settings, Tried},
         lease,
     },
     privilege,
+    service::{Look, Question},
     store::{Store, StoreOptions},
 };
 
@@ -66,9 +68,10 @@ pub fn hands(config: &Config, on_stop: Option<OnStop>) -> Result<Arc<Hands>> {
         receive_scaling: config.xdp.receive_scaling,
         pins: config.pins(),
         lasting: on_stop.is_some(),
+        addresses: config.coming_addresses(),
     };
     let wants = config.xdp.mode != Mode::Off && !config.xdp.interfaces.is_empty();
-    let found = wants || settings.pins.exists();
+    let found = wants || settings.pins.exists() || !settings.addresses.is_empty();
     match found && privilege::is_separate(config) && privilege::are_worth_keeping() {
         true => Hands::beside(&settings),
         false => Ok(Hands::own(settings)),
@@ -108,7 +111,7 @@ impl Plane {
                 if let Some(warning) = warning {
                     warn!("{warning}");
                 }
-                let Listen { addresses, port } = &config.listen;
+                let Listen { addresses, port, .. } = &config.listen;
                 store.set_service(addresses, *port).context("remove some of listen.addresses")?;
                 plane.renew_lease(&store);
                 plane.state().programs = Some(counters);
@@ -125,6 +128,61 @@ impl Plane {
     /// Lets the programs answer for another lease.
     pub fn renew_lease(&self, store: &Store) {
         lease::renew(store, self.lease);
+    }
+
+    /// For how long the kernel answers without the daemon, if it does.
+    pub fn lasting_lease(&self) -> Option<Duration> {
+        let state = self.state();
+        let attached = state.attachments.iter().any(|attachment| attachment.mode != Mode::Off);
+        self.on_stop.filter(|_| attached && state.programs.is_some()).map(|_| self.lease)
+    }
+
+    /// Has the programs answer a question to an address of the service, and looks whether they still hang
+    /// where they were attached. Without programs there is nothing to find.
+    pub fn probe(&self, server: SocketAddr, question: &Question) -> Look {
+        let attached: Vec<Attachment> = {
+            let state = self.state();
+            let attached = state.attachments.iter().filter(|one| one.mode != Mode::Off);
+            attached.filter(|_| state.programs.is_some()).cloned().collect()
+        };
+        let mut look = Look::default();
+        if attached.is_empty() {
+            return look;
+        }
+        let names: Vec<String> = attached.iter().map(|one| one.interface.clone()).collect();
+        let Tried { found, outcome } = match self.hands.try_out(attached, question.frame(server)) {
+            Ok(tried) => tried,
+            Err(error) => {
+                look.notes.push(format!("the kernel's programs cannot be tried: {error:#}"));
+                return look;
+            }
+        };
+        if !found.iter().any(|found| found.is_up) {
+            look.faults.push(format!("no interface is up: {}", names.join(", ")));
+        }
+        look.faults.extend(found.into_iter().filter_map(|found| found.fault));
+        match outcome {
+            Outcome::Answered(frame) => {
+                if let Err(wrong) = question.judge_frame(&frame) {
+                    look.faults.push(format!("{server} by the kernel's program: {wrong}"));
+                }
+            }
+            Outcome::Dropped => {
+                look.faults.push(format!("{server}: the kernel's program drops the query"));
+            }
+            Outcome::Passed => {
+                look.notes.push(format!("{server}: the kernel leaves queries to the sockets"));
+            }
+            Outcome::Failed(error) => {
+                look.notes.push(format!("the kernel's programs cannot be tried: {error}"));
+            }
+        }
+        look
+    }
+
+    /// What touches the kernel.
+    pub fn hands(&self) -> &Arc<Hands> {
+        &self.hands
     }
 
     /// Attaches the programs to every interface, in the place of those that an earlier daemon left there.

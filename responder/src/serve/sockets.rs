@@ -38,28 +38,30 @@ pub fn bind(listen: &Listen, tls: Option<&TlsListen>, threads: usize) -> Result<
     let mut sockets = Sockets { udp, tcp: Vec::new(), tls: Vec::new() };
     for ip in tls.iter().flat_map(|tls| &tls.addresses) {
         let address = SocketAddr::new(*ip, tls.map_or(0, |tls| tls.port));
-        let listener = tcp(address).map_err(|error| explain(address, "TLS", &error))?;
+        let listener = tcp(address, false).map_err(|error| explain(address, "TLS", &error))?;
         sockets.tls.push(listener);
     }
     for ip in &listen.addresses {
         let address = SocketAddr::new(*ip, listen.port);
+        let coming = listen.coming.contains(ip);
         let tell = |kind| move |error| explain(address, kind, &error);
         let mut first: Option<UdpSocket> = None;
         for thread in &mut sockets.udp {
-            let socket = self::udp(address, first.is_some()).map_err(tell("UDP"))?;
+            let socket = self::udp(address, first.is_some(), coming).map_err(tell("UDP"))?;
             first.get_or_insert(socket.try_clone()?);
             thread.push(socket);
         }
-        sockets.tcp.push(tcp(address).map_err(tell("TCP"))?);
+        sockets.tcp.push(tcp(address, coming).map_err(tell("TCP"))?);
     }
     Ok(sockets)
 }
 
 /// A UDP socket. The first of an address is bound alone, so that it fails where anybody else
 /// listens, even a daemon of the same user; the others then share its port.
-fn udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+fn udp(address: SocketAddr, shared: bool, coming: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     only_v6(&socket, address)?;
+    allow_absent(&socket, address, coming)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
     socket.set_reuse_port(true)?;
@@ -69,15 +71,25 @@ fn udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn tcp(address: SocketAddr, coming: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     only_v6(&socket, address)?;
+    allow_absent(&socket, address, coming)?;
     // Connections of a daemon that just ended do not keep the port.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Lets an address be bound that no interface has yet: an announcer puts it there later.
+fn allow_absent(socket: &Socket, address: SocketAddr, coming: bool) -> io::Result<()> {
+    match (coming, address.is_ipv4()) {
+        (false, _) => Ok(()),
+        (true, true) => socket.set_freebind_v4(true),
+        (true, false) => socket.set_freebind_v6(true),
+    }
 }
 
 fn only_v6(socket: &Socket, address: SocketAddr) -> io::Result<()> {

@@ -221,6 +221,11 @@ impl Zones {
         lock(&self.entries).values().map(|entry| entry.status.clone()).collect()
     }
 
+    /// Shows every zone, by name, with its account.
+    pub fn visit(&self, mut look: impl FnMut(&Zone, &ZoneStatus)) {
+        lock(&self.entries).values().for_each(|entry| look(&entry.zone, &entry.status));
+    }
+
     /// What happened to a zone, the last event first.
     ///
     /// # Errors

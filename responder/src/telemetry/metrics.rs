@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use crate::{
-    control::{Hook, Status},
+    control::{FamilyStatus, Hook, ServiceStatus, Status},
     serve::mode_label,
 };
 
@@ -12,6 +12,7 @@ pub fn exposition(status: &Status) -> String {
     let mut page = Page { node: escape(&status.node.id), text: String::new() };
     process(&mut page, status);
     zones(&mut page, status);
+    services(&mut page, status);
     transfers(&mut page, status);
     queries(&mut page, status);
     page.text
@@ -127,6 +128,50 @@ fn zones(page: &mut Page, status: &Status) {
             if let Some(value) = figure(zone) {
                 page.series(name, &[("zone", &zone.name)], value);
             }
+        }
+    }
+}
+
+fn services(page: &mut Page, status: &Status) {
+    type Figure = fn(&FamilyStatus) -> u64;
+    let figures: [(&str, &str, Figure); 4] = [
+        (
+            "responder_service_route",
+            "What is wanted of the routes: 0 withdrawn, 1 less preferred, 2 announced.",
+            |family| family.route as u64,
+        ),
+        ("responder_service_healthy", "Whether the last look was good.", |family| {
+            u64::from(family.healthy)
+        }),
+        ("responder_service_failures", "Failures that lengthen the next hold-down.", |family| {
+            u64::from(family.failures)
+        }),
+        ("responder_service_held_seconds", "How long it is still held down.", |family| family.held),
+    ];
+    for (name, help, figure) in figures {
+        page.family(name, "gauge", help);
+        for service in &status.services {
+            for family in &service.families {
+                let labels =
+                    [("service", service.name.as_str()), ("family", family.family.label())];
+                page.series(name, &labels, figure(family));
+            }
+        }
+    }
+    type State = fn(&ServiceStatus) -> bool;
+    let states: [(&str, &str, State); 3] = [
+        ("responder_service_fault", "Whether the announcer has not done what is wanted.", |s| {
+            s.fault.is_some()
+        }),
+        ("responder_service_drained", "Whether somebody wants it out of the routing.", |s| {
+            !s.drained_by.is_empty()
+        }),
+        ("responder_service_vetoed", "Whether the watchdog forbids it.", |s| s.veto.is_some()),
+    ];
+    for (name, help, state) in states {
+        page.family(name, "gauge", help);
+        for service in &status.services {
+            page.series(name, &[("service", &service.name)], u64::from(state(service)));
         }
     }
 }

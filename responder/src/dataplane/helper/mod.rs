@@ -15,6 +15,7 @@ mod worker;
 
 use std::{
     io,
+    net::IpAddr,
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -28,7 +29,7 @@ pub use process::run;
 
 use self::{process::Helper, worker::Worker};
 use super::{
-    Attachment, Counters, Mode, ReceiveScaling, Rows,
+    Attachment, Counters, Found, Mode, ReceiveScaling, Rows,
     maps::{KernelMemory, Segments},
 };
 use crate::store::{Store, StoreOptions};
@@ -46,6 +47,8 @@ pub struct Settings {
     pub pins: PathBuf,
     /// Whether what is attached is to outlive the process.
     pub lasting: bool,
+    /// The addresses that may be put on an interface and taken off it.
+    pub addresses: Vec<(String, IpAddr)>,
 }
 
 /// What can be asked for.
@@ -66,8 +69,47 @@ pub enum Request {
     Leave,
     /// Remove everything that is pinned, whoever pinned it.
     Detach,
+    /// Look whether the programs still hang there, and have them run on a frame.
+    Try {
+        /// Where they were attached.
+        attachments: Vec<Attachment>,
+        /// The frame.
+        frame: Vec<u8>,
+    },
+    /// Put an address of the settings on its interface, or take it off.
+    Address {
+        /// The interface.
+        interface: String,
+        /// The address.
+        address: IpAddr,
+        /// Whether it is to be there.
+        present: bool,
+    },
     /// Filter the log anew.
     Log(String),
+}
+
+/// What programs did with a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// They answered, with this frame.
+    Answered(Vec<u8>),
+    /// They dropped it.
+    Dropped,
+    /// They left it to the sockets.
+    Passed,
+    /// They could not be run: one line.
+    Failed(String),
+}
+
+/// What became of a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// What was found at each interface.
+    pub found: Vec<Found>,
+    /// What the programs did with the frame.
+    pub outcome: Outcome,
 }
 
 /// What came of it; descriptors travel beside.
@@ -85,6 +127,8 @@ pub enum Reply {
     Attached(Attachment),
     /// [`Request::Detach`]: how many links there were.
     Detached(usize),
+    /// [`Request::Try`].
+    Tried(Tried),
     /// Done.
     Done,
     /// One line for a person.
@@ -176,6 +220,26 @@ impl Hands {
             return Ok(());
         }
         self.have_done(&Request::Log(filter.to_owned()))
+    }
+
+    /// Looks whether the programs still hang where they were attached, and has them run on a frame.
+    ///
+    /// # Errors
+    /// There are no programs.
+    pub fn try_out(&self, attachments: Vec<Attachment>, frame: Vec<u8>) -> Result<Tried> {
+        match self.ask(&Request::Try { attachments, frame })?.0 {
+            Reply::Tried(tried) => Ok(tried),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Puts an address of the settings on its interface, or takes it off.
+    ///
+    /// # Errors
+    /// It cannot be done: one line.
+    pub fn set_address(&self, interface: &str, address: IpAddr, present: bool) -> Result<()> {
+        let interface = interface.to_owned();
+        self.have_done(&Request::Address { interface, address, present })
     }
 
     /// Removes what is pinned; how many links there were.

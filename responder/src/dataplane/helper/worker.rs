@@ -1,17 +1,19 @@
 //! What is done with privileges.
 
-use std::os::fd::OwnedFd;
+use std::{net::IpAddr, os::fd::OwnedFd};
 
 use anyhow::{Context, Result, bail};
-use responder_common::layout::SEGMENTS_MAX;
+use responder_common::{layout::SEGMENTS_MAX, verdict::Action};
 use tracing::{debug, info, warn};
 
-use super::{Reply, Request, Settings};
+use super::{Outcome, Reply, Request, Settings, Tried};
 use crate::dataplane::{
     self, Attachment, DataPlane, Mode, ReceiveScaling, Scaling,
     maps::{KernelMaps, Segments as _},
     pins::Pins,
+    trial::{HookPoint, Trial},
 };
+use crate::service::netlink;
 
 /// The loaded programs, and what may be done with them.
 pub(super) struct Worker {
@@ -62,6 +64,13 @@ impl Worker {
                 let Settings { pins, interfaces, .. } = &self.settings;
                 alone(Reply::Detached(dataplane::detach(pins, interfaces)?))
             }
+            Request::Try { attachments, frame } => {
+                alone(Reply::Tried(self.try_out(attachments, frame)?))
+            }
+            Request::Address { interface, address, present } => {
+                self.set_address(interface, *address, *present)?;
+                alone(Reply::Done)
+            }
             Request::Log(filter) => {
                 crate::telemetry::filter_log(filter).map_err(anyhow::Error::msg)?;
                 alone(Reply::Done)
@@ -103,6 +112,35 @@ impl Worker {
             self.scaled.extend(scaling);
         }
         Ok(attachment)
+    }
+
+    fn try_out(&mut self, attachments: &[Attachment], frame: &[u8]) -> Result<Tried> {
+        let programs = self.programs()?;
+        let found = attachments.iter().map(|attachment| programs.inspect(attachment)).collect();
+        let has_xdp = attachments.iter().any(|attachment| attachment.mode == Mode::Native);
+        let hooks: &[HookPoint] =
+            if has_xdp { &[HookPoint::Xdp, HookPoint::Tc] } else { &[HookPoint::Tc] };
+        let mut outcome = Outcome::Passed;
+        for hook in hooks {
+            outcome = match programs.trial(*hook, frame) {
+                Ok(Trial { action: Action::Pass, .. }) => continue,
+                Ok(Trial { action: Action::Reply, frame, .. }) => Outcome::Answered(frame),
+                Ok(Trial { action: Action::Drop, .. }) => Outcome::Dropped,
+                Err(error) => Outcome::Failed(format!("{error:#}")),
+            };
+            break;
+        }
+        Ok(Tried { found, outcome })
+    }
+
+    fn set_address(&self, interface: &str, address: IpAddr, present: bool) -> Result<()> {
+        if !self.settings.addresses.iter().any(|known| known.0 == interface && known.1 == address) {
+            bail!("{address} on {interface} is no service's: add it and start the daemon again");
+        }
+        match present {
+            true => netlink::add_address(interface, address),
+            false => netlink::delete_address(interface, address),
+        }
     }
 
     /// Ends it: what is pinned goes on.
