@@ -25,6 +25,12 @@ pub trait Steps {
     fn cover(&mut self) -> Next;
     /// [`crate::alias::follow`].
     fn follow(&mut self) -> Next;
+    /// [`crate::limit::cookie::bake`].
+    fn bake(&mut self);
+    /// [`crate::limit::judge`].
+    fn judge(&mut self) -> Next;
+    /// [`crate::limit::pass`].
+    fn pass(&mut self, verdict: Verdict) -> Verdict;
     /// [`crate::reply::settle`].
     fn settle(&mut self) -> u32;
 }
@@ -36,9 +42,13 @@ pub trait Steps {
 #[inline(always)]
 pub fn respond<S: Steps>(steps: &mut S) -> Result<u32, Verdict> {
     match steps.parse() {
-        Next::Stop(verdict) => return Err(verdict),
+        Next::Stop(verdict) => return Err(steps.pass(verdict)),
         Next::Continue => resolve(steps)?,
         _ => {}
+    }
+    steps.bake();
+    if let Next::Stop(verdict) = steps.judge() {
+        return Err(verdict);
     }
     Ok(steps.settle())
 }

@@ -85,7 +85,7 @@ fn ipv4<F: Frame>(frame: &F, root: &Root, s: &mut Scratch, at: u32) -> Result<()
     let mut ours = root.addresses4_length == 0 && root.addresses6_length == 0;
     let mut place = 0;
     while place < ADDRESSES_MAX {
-        if place as u32 >= root.addresses4_length {
+        if place as u16 >= root.addresses4_length {
             break;
         }
         ours |= root.addresses4[place] == destination;
@@ -95,12 +95,13 @@ fn ipv4<F: Frame>(frame: &F, root: &Root, s: &mut Scratch, at: u32) -> Result<()
         return Err(Verdict::NotOurs);
     }
     let payload = u32::from(u16::from_be_bytes([start[2], start[3]])).wrapping_sub(IPV4);
+    s.version.set(4);
+    s.client.set([u64::from(u32::from_ne_bytes(source)), 0]);
     udp(frame, root, s, at + IPV4, payload)?;
     // RFC 1122, section 3.2.1.3: no host sends from these.
     if source[0] == 0 || source[0] == 127 || source[0] >= 224 {
         return Err(Verdict::Martian);
     }
-    s.version.set(4);
     Ok(())
 }
 
@@ -119,7 +120,7 @@ fn ipv6<F: Frame>(frame: &F, root: &Root, s: &mut Scratch, at: u32) -> Result<()
     let mut ours = root.addresses4_length == 0 && root.addresses6_length == 0;
     let mut place = 0;
     while place < ADDRESSES_MAX {
-        if place as u32 >= root.addresses6_length {
+        if place as u16 >= root.addresses6_length {
             break;
         }
         let address = root.addresses6[place];
@@ -130,6 +131,8 @@ fn ipv6<F: Frame>(frame: &F, root: &Root, s: &mut Scratch, at: u32) -> Result<()
         return Err(Verdict::NotOurs);
     }
     let payload = u32::from(u16::from_be_bytes([start[4], start[5]]));
+    s.version.set(6);
+    s.client.set(source);
     udp(frame, root, s, at + IPV6, payload)?;
     let checksum = frame.read::<u16>(at + IPV6 + 6).ok_or(Verdict::BadLength)?;
     if checksum == 0 {
@@ -140,7 +143,6 @@ fn ipv6<F: Frame>(frame: &F, root: &Root, s: &mut Scratch, at: u32) -> Result<()
     if (source[0] == 0 && (source[1] == 0 || loopback)) || source[0] as u8 == 0xff {
         return Err(Verdict::Martian);
     }
-    s.version.set(6);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use core::mem::{align_of, offset_of, size_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes whenever a layout in this file changes its meaning.
-pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 8 };
+pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 9 };
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -70,18 +70,65 @@ pub struct Root {
     /// Octets of `nsid` in use.
     pub nsid_length: u32,
     /// How many of `addresses4` count; none: every destination is ours.
-    pub addresses4_length: u32,
+    pub addresses4_length: u16,
     /// How many of `addresses6` count.
-    pub addresses6_length: u32,
+    pub addresses6_length: u16,
+    /// What the limiter is to do: [`crate::limit::switch`] bits. Written while queries are answered.
+    pub limiting: u32,
     /// Service addresses, in network order.
     pub addresses4: [u32; ADDRESSES_MAX],
     /// Service addresses, in network order.
     pub addresses6: [[u64; 2]; ADDRESSES_MAX],
     /// The name server identifier (RFC 5001).
     pub nsid: [u8; NSID_MAX],
+    /// How much it is to let through.
+    pub limits: Limits,
     /// Zones by the hash of their apex, open addressing, linear probing.
     pub zones: [ZoneSlot; ZONE_SLOTS],
 }
+
+/// What the limiter ([`crate::limit`]) is told. Written by single stores while queries are answered.
+#[derive(FromBytes, Immutable, KnownLayout, Clone, Copy)]
+#[repr(C)]
+pub struct Limits {
+    /// What to add to the coarse monotonic clock to have nanoseconds since 1970, as wrapping arithmetic:
+    /// server cookies tell the time.
+    pub wall: u64,
+    /// The bits of an IPv6 address's upper half that make a source.
+    pub mask6: u64,
+    /// Those of an IPv4 address.
+    pub mask4: u32,
+    /// How far ahead of its rate a source may be, in ticks of [`crate::limit::TICK`].
+    pub burst: u32,
+    /// Of so many replies over the rate one is sent, cut short; none: all are dropped.
+    pub slip: u32,
+    /// What a message that is passed to the daemon costs its source, in ticks; zero is nothing.
+    pub passed: u32,
+    /// What it costs all sources together.
+    pub passed_total: u32,
+    /// Which of `secrets` counts.
+    pub secrets_now: u32,
+    /// What a reply costs its source, in ticks, by the zone's profile and the class of the answer; zero is
+    /// nothing.
+    pub costs: [[u32; crate::limit::CLASSES]; LIMIT_PROFILES],
+    /// Cookie secrets: one set counts while the other is written.
+    pub secrets: [Secrets; 2],
+}
+
+/// The secrets of server cookies (RFC 9018).
+#[derive(FromBytes, Immutable, KnownLayout, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Secrets {
+    /// How many there are.
+    pub length: u64,
+    /// The first makes cookies; those made with any are believed.
+    pub keys: [[u64; 2]; SECRETS_MAX],
+}
+
+/// Most cookie secrets at a time: the present one, the one before and the one to come.
+pub const SECRETS_MAX: usize = 3;
+/// Most sets of rates: the first is that of zones without one of their own.
+pub const LIMIT_PROFILES: usize = 64;
 
 /// A place in the zone table.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Clone, Copy)]
@@ -91,7 +138,7 @@ pub struct ZoneSlot {
     pub hash: u64,
     /// The zone's [`Snapshot`]; none where a zone was removed. Storing it is the commit.
     pub snapshot: Address,
-    /// Bits of [`switch`].
+    /// Bits of [`switch`]; above them the number of the zone's rates ([`Limits::costs`]).
     pub switches: u32,
 }
 
@@ -99,6 +146,8 @@ pub struct ZoneSlot {
 pub mod switch {
     /// The kernel programs leave its queries to the sockets.
     pub const OFF: u32 = 1;
+    /// How far the number of the zone's rates is shifted.
+    pub const RATES_SHIFT: u32 = 8;
 }
 
 /// One committed version of a zone: all that hangs together changes by one store of its address.
@@ -456,6 +505,7 @@ const _: () = {
     assert!(size_of::<Link>() == 16 && size_of::<Cell>() == 16);
     assert!(size_of::<Fragment>() == 16);
     assert!(size_of::<ZoneSlot>() == 16);
+    assert!(offset_of!(Root, limits) % 8 == 0 && size_of::<Secrets>() == 56);
     assert!(offset_of!(Root, seed) == 8 && offset_of!(Root, zones) % 8 == 0);
     assert!(SEGMENT_BYTES / UNIT == 1 << UNIT_BITS);
     assert!((NODE_WORDS as u64) * 8 <= SEGMENT_SLACK);

@@ -17,6 +17,7 @@
 //! | [`identity`] | the names of class CHAOS |
 //! | [`alias`] | CNAME and DNAME |
 //! | [`denial`] | which proofs go with it, if something is not there |
+//! | [`limit`] | whether its source may have it; cookies |
 //! | [`reply`] | how large it is, and writing it |
 //! | [`engine`] | the order of these steps |
 //! | [`verdict`] | what became of the query: the counter and its label |
@@ -32,6 +33,7 @@ pub mod engine;
 pub mod frame;
 pub mod identity;
 pub mod layout;
+pub mod limit;
 pub mod locate;
 pub mod message;
 pub mod meta;
@@ -41,5 +43,6 @@ pub mod platform;
 pub mod reply;
 pub mod scratch;
 pub mod sha1;
+pub mod siphash;
 pub mod verdict;
 pub mod wire;

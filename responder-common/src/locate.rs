@@ -4,7 +4,8 @@
 
 use crate::{
     bounds,
-    layout::{Address, BUCKET_SLOTS, Bucket, Node, Snapshot, ZONE_SLOTS, ZoneSlot, node},
+    layout::{Address, BUCKET_SLOTS, Bucket, Node, Snapshot, ZONE_SLOTS, ZoneSlot, node, switch},
+    limit,
     name::{absorb, keep},
     plan,
     platform::Platform,
@@ -117,6 +118,8 @@ fn probe_zone<P: Platform>(platform: &P, s: &mut Scratch, depth: u32) -> bool {
         }
         s.zone.set(slot.snapshot);
         s.switches.set(slot.switches);
+        let profile = slot.switches >> switch::RATES_SHIFT;
+        s.zone_limits.set(limit::zone_bits(slot.hash, profile));
         false
     });
     s.zone.get() != 0

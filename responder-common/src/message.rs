@@ -4,6 +4,7 @@
 
 use crate::{
     bounds, checksum,
+    limit::cookie,
     name::{keep, lower},
     platform::Platform,
     scratch::{Scratch, edns},
@@ -75,6 +76,8 @@ pub fn parse<P: Platform>(platform: &P, s: &mut Scratch, ceiling: u32, stream: b
 fn reset(s: &mut Scratch) {
     s.edns.set(0);
     s.ede.set(0);
+    s.charged.set(0);
+    s.zone_limits.set(0);
     s.items_length.set(0);
     s.answers_length.set(0);
     s.links.set(0);
@@ -278,10 +281,14 @@ fn opt<P: Platform>(platform: &P, s: &mut Scratch, length: u32, records: u32) ->
         if at + 4 > s.count.get() {
             return false;
         }
-        if s.number(at) == u32::from(option::NSID) {
+        let (code, length) = (s.number(at), s.number(at + 2));
+        if code == u32::from(option::NSID) {
             s.edns.set(s.edns.get() | edns::NSID);
         }
-        s.position.set(at + 4 + s.number(at + 2));
+        if code == u32::from(option::COOKIE) {
+            cookie::note(s, at + 4, length);
+        }
+        s.position.set(at + 4 + length);
         true
     });
     if s.position.get() != end {
@@ -290,6 +297,9 @@ fn opt<P: Platform>(platform: &P, s: &mut Scratch, length: u32, records: u32) ->
     if s.edns.get() & edns::NSID != 0 {
         let identity = platform.root().nsid_length;
         s.opt_length.set(OPT_FIXED + 4 + identity);
+    }
+    if s.edns.get() & edns::COOKIE != 0 && !cookie::expect(platform.root(), s) {
+        return malformed(s);
     }
     if records > 1 {
         // A second OPT is an error (RFC 6891, section 6.1.1); a signature behind the OPT is the daemon's.

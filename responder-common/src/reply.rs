@@ -5,7 +5,9 @@ use zerocopy::{FromBytes, Immutable};
 use crate::{
     bounds, checksum,
     layout::{Fragment, fragment_start, patch},
+    limit::cookie,
     message::OPT_FIXED,
+    plan::EDE_OCTETS,
     platform::Platform,
     scratch::{Hidden, Item, MADE, MADE_MAX, OPT_MAX, Scratch, edns, item},
     verdict::Verdict,
@@ -101,6 +103,10 @@ fn opt<P: Platform>(platform: &P, s: &mut Scratch, rcode: u32) {
             | u64::from(2_u16.swap_bytes()) << 16
             | u64::from((code as u16).swap_bytes()) << 32;
         bounds::put(&mut s.opt, at, fixed);
+        s.position.set(at + EDE_OCTETS);
+    }
+    if s.edns.get() & edns::COOKIE != 0 {
+        cookie::write(s);
     }
 }
 

@@ -14,7 +14,7 @@ pub const MESSAGE: usize = 1536;
 pub const ANSWERS_MAX: usize = 20;
 /// Most fragments in the sections behind it.
 pub const ITEMS_MAX: usize = 48;
-/// Room for the OPT record of a reply: 11 octets, NSID, an extended error.
+/// Room for the OPT record of a reply: 11 octets, NSID, an extended error, a cookie.
 pub const OPT_MAX: usize = 128;
 
 /// Room for the records made for one reply.
@@ -114,8 +114,10 @@ pub struct Scratch {
     /// Records made for this reply: the CNAMEs that DNAMEs stand for. Behind them is room for one more.
     pub made: [u8; MADE + MADE_MAX],
 
-    /// IP version of the frame: 4 or 6.
+    /// IP version of the frame: 4 or 6. Zero: a query from nobody, which nothing limits.
     pub version: Hidden<u32>,
+    /// The client's address in memory order; an IPv4 address is the first four octets.
+    pub client: Hidden<[u64; 2]>,
     /// Octets of headers in front of the message.
     pub head_length: Hidden<u32>,
     /// Octets of the query.
@@ -153,6 +155,16 @@ pub struct Scratch {
     pub edns_size: Hidden<u32>,
     /// Largest reply, in octets.
     pub limit: Hidden<u32>,
+    /// Where the client cookie stands in the message.
+    pub cookie: Hidden<u32>,
+    /// The client cookie and the server cookie of the reply, in memory order.
+    pub baked: [u64; 3],
+    /// Replies over the rate since one was last sent.
+    pub slips: Hidden<u32>,
+    /// The bucket that this reply was charged to, plus one: [`crate::limit::refund`].
+    pub charged: Hidden<u32>,
+    /// What it was charged.
+    pub charge: Hidden<u32>,
 
     /// Offset of the current name in the message.
     pub name_offset: Hidden<u32>,
@@ -164,6 +176,8 @@ pub struct Scratch {
     pub zone: Hidden<u32>,
     /// The zone's bits of [`crate::layout::switch`].
     pub switches: Hidden<u32>,
+    /// The zone's rates in the low octet, bits of its name's hash above.
+    pub zone_limits: Hidden<u32>,
     /// The node that the walk ended at: the name's own, a delegation's, or the closest encloser's.
     pub node: Hidden<u32>,
     /// How many labels of the current name that node matches.
@@ -212,6 +226,12 @@ pub mod edns {
     pub const NSID: u32 = 4;
     /// A version that we do not speak.
     pub const BAD_VERSION: u32 = 8;
+    /// The client sends a cookie (RFC 7873).
+    pub const COOKIE: u32 = 16;
+    /// And one of this server.
+    pub const SERVER_COOKIE: u32 = 32;
+    /// Which is good: the client is where it says.
+    pub const VALIDATED: u32 = 64;
 }
 
 impl Scratch {

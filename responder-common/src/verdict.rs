@@ -122,6 +122,10 @@ verdicts! {
     Identity = Reply "identity",
     /// The zone cannot be answered from for now.
     ServFail = Reply "servfail",
+    /// More than its source may have: sent without what was asked for, no longer than the query.
+    Slipped = Reply "limited-slip",
+    /// The same, to a client that can come back with the cookie (RFC 7873, section 5.2.3).
+    BadCookie = Reply "badcookie",
 
     /// A response, not a query: answering would make loops.
     NotQuery = Drop "drop-response",
@@ -133,6 +137,13 @@ verdicts! {
     NoChecksum = Drop "drop-no-checksum",
     /// Lengths of the headers that contradict each other.
     BadLength = Drop "drop-length",
+
+    /// More replies than the source may have.
+    Limited = Drop "drop-limited",
+    /// More messages for the daemon than the source, or all together, may send.
+    PassLimited = Drop "drop-pass-limit",
+    /// A source that is not served.
+    Denied = Drop "drop-denied",
 
     /// Writing the reply failed half-way: what is left of the frame is nobody's.
     Torn = Drop "drop-torn",

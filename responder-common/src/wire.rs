@@ -87,6 +87,8 @@ pub mod rcode {
     pub const NOTAUTH: u16 = 9;
     /// EDNS version not implemented (RFC 6891, section 6.1.3).
     pub const BADVERS: u16 = 16;
+    /// The server cookie is missing or not good (RFC 7873, section 8).
+    pub const BADCOOKIE: u16 = 23;
 }
 
 /// Bits of the first flags octet of a header.
@@ -116,6 +118,8 @@ pub mod opcode {
 pub mod option {
     /// Name server identifier (RFC 5001).
     pub const NSID: u16 = 3;
+    /// DNS cookie (RFC 7873).
+    pub const COOKIE: u16 = 10;
     /// Extended DNS error (RFC 8914).
     pub const EDE: u16 = 15;
 }

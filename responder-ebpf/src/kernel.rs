@@ -3,18 +3,21 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{
-    btf_maps::{Array, ArrayOfMaps, PerCpuArray},
+    btf_maps::{Array, ArrayOfMaps, LpmTrie, PerCpuArray, lpm_trie::Key},
     helpers::{bpf_ktime_get_coarse_ns, bpf_loop},
     macros::btf_map,
 };
 use responder_common::{
     bounds::opaque,
     layout::{Address, Root, SEGMENT_BYTES, SEGMENT_SLACK, SEGMENTS_MAX, UNIT, UNIT_BITS},
+    limit::{self, Limiter, Line},
     platform::Platform,
     scratch::Scratch,
     verdict::{COUNTERS as COUNTERS_LENGTH, Verdict},
 };
 use zerocopy::{FromBytes, Immutable};
+
+use crate::steps;
 
 /// `BPF_F_MMAPABLE`: the daemon writes the map's memory without system calls.
 const MMAPABLE: usize = 1 << 10;
@@ -31,6 +34,8 @@ type Counters = [u64; COUNTERS_LENGTH];
 pub const HOOK_XDP: u32 = 0;
 /// Index of the tc hook among the counters.
 pub const HOOK_TC: u32 = 1;
+/// Index among the counters of replies over the rate, by what they were to be.
+const OVER: u32 = 2;
 
 #[btf_map]
 static ROOT: Array<Root, 1, MMAPABLE> = Array::new();
@@ -43,7 +48,15 @@ static SEGMENTS: ArrayOfMaps<Array<Segment, 1, MMAPABLE>, { SEGMENTS_MAX as usiz
 static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 
 #[btf_map]
-static COUNTERS: PerCpuArray<Counters, 2> = PerCpuArray::new();
+static COUNTERS: PerCpuArray<Counters, 3> = PerCpuArray::new();
+
+/// The limiter's table, line by line. No type of a bucket: see [`Segment`].
+#[btf_map]
+static LIMITS: Array<[u64; 8], { limit::LINES }, MMAPABLE> = Array::new();
+
+/// What prefixes are listed as. An IPv4 prefix stands behind the 96 bits of ::ffff:0:0.
+#[btf_map]
+static LISTED: LpmTrie<[u32; 4], u32, { limit::LISTED_MAX }> = LpmTrie::new();
 
 #[btf_map]
 static ROOM: PerCpuArray<Room, 1> = PerCpuArray::new();
@@ -121,6 +134,13 @@ impl Kernel {
         Some(Self { root: ROOT.get(0)? })
     }
 
+    /// The limiter's switches.
+    #[inline(always)]
+    pub fn switches(&self) -> u32 {
+        // SAFETY: an aligned word of the map; volatile, because the daemon writes it meanwhile.
+        unsafe { ptr::read_volatile(&raw const self.root.limiting) }
+    }
+
     /// Ends the work on a packet if the daemon's lease has run out.
     #[inline(always)]
     pub fn check_lease(&self) -> Result<(), Verdict> {
@@ -164,6 +184,33 @@ unsafe impl Platform for Kernel {
     #[inline(always)]
     fn repeat<F: FnMut(u32) -> bool>(&self, times: u32, step: F) {
         repeat(times, step);
+    }
+}
+
+impl Limiter for Kernel {
+    #[inline(always)]
+    fn line(&self, number: u32) -> Option<&Line> {
+        const { assert!(size_of::<Line>() == size_of::<[u64; 8]>()) };
+        let line = LIMITS.get_ptr(number)?;
+        // SAFETY: a line is eight words that change by single stores; the map's values begin at a page.
+        Some(unsafe { &*line.cast::<Line>() })
+    }
+
+    #[inline(always)]
+    fn listed(&self, version: u32, address: [u64; 2]) -> u32 {
+        let data = limit::listed::key(version, address);
+        LISTED.get(&Key::new(128, data)).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn charge(&self, _: &mut Scratch, source: u64, tag: u16, cost: u32) -> bool {
+        // A function of its own, which the verifier looks at once.
+        steps::responder_charge(source, u32::from(tag), cost) != 0
+    }
+
+    #[inline(always)]
+    fn count_over(&self, verdict: Verdict) {
+        count(OVER, verdict);
     }
 }
 

@@ -2,8 +2,10 @@
 
 use responder_common::{
     bounds::{opaque, positive},
+    engine::Steps as _,
     frame::{self, Checksum, Frame, HEADERS_MAX},
     layout::UDP_SIZE_MAX,
+    limit,
     platform::Platform,
     reply::{self, Image, Sink},
     scratch::{HEAD, MADE_MAX, OPT_MAX, QUERY_MAX, Scratch},
@@ -11,7 +13,7 @@ use responder_common::{
 };
 use zerocopy::{FromBytes, Immutable};
 
-use crate::kernel::Kernel;
+use crate::{kernel::Kernel, steps::Global};
 
 /// Longest header and question of a message.
 const QUESTION_MAX: u64 = 512;
@@ -36,10 +38,20 @@ pub trait Packet {
     unsafe fn store(&self, offset: u32, from: *const u8, length: u32) -> bool;
 }
 
-/// Recognises a query to us.
+/// Recognises a query to us, of a client that is served.
 #[inline(always)]
-pub fn recognise<P: Packet>(packet: &P, kernel: &Kernel, s: &mut Scratch) -> Result<(), Verdict> {
-    frame::query(&Received(packet), kernel.root(), s)
+pub fn recognise<P: Packet>(
+    packet: &P,
+    kernel: &Kernel,
+    s: &mut Scratch,
+    steps: &mut Global,
+) -> Result<(), Verdict> {
+    match frame::query(&Received(packet), kernel.root(), s) {
+        Ok(()) if limit::is_denied(kernel, s) => Err(Verdict::Denied),
+        // Too large to be looked at, but somebody has to.
+        Err(Verdict::Oversize) => Err(steps.pass(Verdict::Oversize)),
+        other => other,
+    }
 }
 
 /// Whether a recognised query has records beside its question: an OPT, most likely.

@@ -4,6 +4,7 @@
 use responder_common::{
     alias, denial,
     engine::Steps,
+    limit::{self, cookie, switch},
     locate, message, plan,
     platform::Platform,
     reply,
@@ -70,13 +71,59 @@ step!(
     |kernel, s| alias::follow(&kernel, s).to_number()
 );
 step!(
+    /// Checks and makes cookies.
+    responder_bake,
+    |kernel, s| {
+        cookie::bake(&kernel, s);
+        0
+    }
+);
+
+/// Charges a source; one: it is over its rate.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn responder_charge(source: u64, tag: u32, cost: u32) -> u32 {
+    let (Some(kernel), Some(s)) = (Kernel::new(), scratch()) else { return 0 };
+    u32::from(limit::charge(&kernel, s, source, tag as u16, cost))
+}
+
+step!(
+    /// Judges whether the client's source may have the reply.
+    responder_judge,
+    |kernel, s| limit::judge(&kernel, s, false).to_number()
+);
+step!(
+    /// Gives back what the reply was charged.
+    responder_refund,
+    |kernel, s| {
+        limit::refund(&kernel, s);
+        0
+    }
+);
+
+/// Judges whether a message may be passed to the daemon from a hook; the verdict's number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn responder_pass(verdict: u32, hook: u32) -> u32 {
+    let (Some(kernel), Some(s)) = (Kernel::new(), scratch()) else {
+        return Verdict::Fault as u32;
+    };
+    limit::pass(&kernel, s, Verdict::from_number(verdict), hook) as u32
+}
+
+step!(
     /// Settles the reply; its octets.
     responder_settle,
     |kernel, s| reply::settle(&kernel, s)
 );
 
-/// The steps, called as global functions.
-pub struct Global;
+/// The steps, called as global functions, for a hook.
+pub struct Global {
+    /// [`crate::kernel::HOOK_XDP`] or [`crate::kernel::HOOK_TC`].
+    pub hook: u32,
+    /// The limiter's switches: what is off costs a look.
+    pub switches: u32,
+}
 
 impl Steps for Global {
     #[inline(always)]
@@ -120,6 +167,29 @@ impl Steps for Global {
     #[inline(always)]
     fn follow(&mut self) -> Next {
         Next::from_number(responder_follow())
+    }
+
+    #[inline(always)]
+    fn bake(&mut self) {
+        if self.switches & switch::COOKIES != 0 {
+            responder_bake();
+        }
+    }
+
+    #[inline(always)]
+    fn judge(&mut self) -> Next {
+        if self.switches & switch::REPLIES == 0 {
+            return Next::Continue;
+        }
+        Next::from_number(responder_judge())
+    }
+
+    #[inline(always)]
+    fn pass(&mut self, verdict: Verdict) -> Verdict {
+        if self.switches & switch::PASSED == 0 {
+            return verdict;
+        }
+        Verdict::from_number(responder_pass(verdict as u32, self.hook))
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@ use responder_common::{
 };
 
 use crate::{
-    kernel::{Kernel, scratch},
+    kernel::{HOOK_TC, Kernel, scratch},
     packet::{self, Packet},
     steps,
 };
@@ -33,11 +33,12 @@ fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
         // SAFETY: a helper on the program's own context; it fails where the skb is shorter, which is fine.
         unsafe { bpf_skb_pull_data(ctx.skb.skb, 0) };
     }
-    packet::recognise(ctx, &kernel, s)?;
+    let mut steps = steps::Global { hook: HOOK_TC, switches: kernel.switches() };
+    packet::recognise(ctx, &kernel, s, &mut steps)?;
     packet::take(ctx, s)?;
     // A query from this host or a guest has its checksum still to be finished, and so has its reply.
     let kind = if frame::is_partial(&kernel, s) { Checksum::Pseudo } else { Checksum::Full };
-    let length = engine::respond(&mut steps::Global)?;
+    let length = engine::respond(&mut steps)?;
     let head = s.head_length.get();
     // SAFETY: a helper on the program's own context.
     if unsafe { bpf_skb_change_tail(ctx.skb.skb, head + length, 0) } != 0 {

@@ -4,10 +4,12 @@ use aya_ebpf::{
     helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_load_bytes, bpf_xdp_store_bytes},
     programs::XdpContext,
 };
-use responder_common::{engine, frame::Checksum, scratch::Scratch, verdict::Verdict};
+use responder_common::{
+    engine, frame::Checksum, limit::switch, scratch::Scratch, verdict::Verdict,
+};
 
 use crate::{
-    kernel::{Kernel, Room, scratch},
+    kernel::{HOOK_XDP, Kernel, Room, scratch},
     packet::{self, Packet},
     steps,
 };
@@ -25,7 +27,8 @@ fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
     let kernel = Kernel::new().ok_or(Verdict::Fault)?;
     kernel.check_lease()?;
     let s = scratch().ok_or(Verdict::Fault)?;
-    packet::recognise(ctx, &kernel, s)?;
+    let mut steps = steps::Global { hook: HOOK_XDP, switches: kernel.switches() };
+    packet::recognise(ctx, &kernel, s, &mut steps)?;
     // A query with EDNS may well have a long reply. Where frames hardly ever have the room (an skb has
     // none behind), it is left to tc before the work is done, not after.
     let room = Room::here().ok_or(Verdict::Fault)?;
@@ -34,10 +37,13 @@ fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
         return Err(Verdict::NoRoom);
     }
     packet::take(ctx, s)?;
-    let length = engine::respond(&mut steps::Global)?;
+    let length = engine::respond(&mut steps)?;
     let grown = grow(ctx, s, length);
     if long {
         room.learn(grown.is_ok());
+    }
+    if grown.is_err() && steps.switches & switch::REPLIES != 0 {
+        steps::responder_refund();
     }
     grown?;
     packet::send(ctx, &kernel, s, length, Checksum::Full)

@@ -6,11 +6,12 @@
 mod frame;
 mod long;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use responder_common::{
     alias, denial,
     engine::{self, Steps},
+    limit::{self, cookie},
     locate, message, plan,
     platform::Platform,
     reply::{self, Image, Sink},
@@ -47,6 +48,7 @@ pub struct Answerer {
     store: Arc<Store>,
     reader: Reader,
     scratch: Box<Scratch>,
+    client: Option<IpAddr>,
 }
 
 impl Answerer {
@@ -54,7 +56,12 @@ impl Answerer {
     pub fn new(store: Arc<Store>) -> Self {
         let reader = store.reader();
         let scratch = Box::new(Scratch::new_zeroed());
-        Self { store, reader, scratch }
+        Self { store, reader, scratch, client: None }
+    }
+
+    /// Says who asks from now on: whom the limiter judges, for whom cookies are. Nobody at first.
+    pub fn set_client(&mut self, client: Option<IpAddr>) {
+        self.client = client;
     }
 
     /// The largest reply over UDP, in octets.
@@ -74,17 +81,26 @@ impl Answerer {
     /// The same, with the engine's own word for what the reply is.
     pub fn verdict(&mut self, query: &[u8], transport: Transport, reply: &mut Vec<u8>) -> Verdict {
         reply.clear();
-        if query.len() > QUERY_MAX {
-            return Verdict::Oversize;
-        }
+        let (version, client) = self.client.map_or((0, [0; 2]), words);
         let s = &mut *self.scratch;
+        s.version.set(version);
+        s.client.set(client);
+        if version != 0 && limit::is_denied(&*self.store, s) {
+            return Verdict::Denied;
+        }
+        if query.len() > QUERY_MAX {
+            return match transport {
+                Transport::Udp => limit::pass(&*self.store, s, Verdict::Oversize, SOCKET),
+                Transport::Tcp => Verdict::Oversize,
+            };
+        }
         s.message[..query.len()].copy_from_slice(query);
         s.query_length.set(query.len() as u32);
-        self.respond(transport, reply)
+        self.respond(transport, SOCKET, reply)
     }
 
     /// Answers the query in the scratch memory, behind what `reply` holds already.
-    fn respond(&mut self, transport: Transport, reply: &mut Vec<u8>) -> Verdict {
+    fn respond(&mut self, transport: Transport, place: u32, reply: &mut Vec<u8>) -> Verdict {
         let _reading = self.reader.begin();
         let store = &*self.store;
         let s = &mut *self.scratch;
@@ -92,7 +108,7 @@ impl Answerer {
             Transport::Udp => u32::from(store.root().udp_size),
             Transport::Tcp => u32::from(u16::MAX),
         };
-        let mut steps = Plain { store, s, ceiling, stream: transport == Transport::Tcp };
+        let mut steps = Plain { store, s, ceiling, stream: transport == Transport::Tcp, place };
         let length = match engine::respond(&mut steps) {
             Ok(length) => length as usize,
             Err(verdict) => return verdict,
@@ -115,12 +131,28 @@ impl Answerer {
     }
 }
 
+/// The sockets' number among the places that pass messages on: [`limit::pass`].
+const SOCKET: u32 = 2;
+
+/// The version of an address and the address as the scratch memory has it.
+fn words(address: IpAddr) -> (u32, [u64; 2]) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => (4, [u64::from(u32::from_ne_bytes(v4.octets())), 0]),
+        IpAddr::V6(v6) => {
+            let bits = v6.to_bits();
+            (6, [((bits >> 64) as u64).to_be(), (bits as u64).to_be()])
+        }
+    }
+}
+
 /// The steps, called plainly.
 struct Plain<'a> {
     store: &'a Store,
     s: &'a mut Scratch,
     ceiling: u32,
     stream: bool,
+    /// Who passes messages on: [`limit::pass`].
+    place: u32,
 }
 
 impl Steps for Plain<'_> {
@@ -156,6 +188,18 @@ impl Steps for Plain<'_> {
 
     fn follow(&mut self) -> Next {
         alias::follow(self.store, self.s)
+    }
+
+    fn bake(&mut self) {
+        cookie::bake(self.store, self.s);
+    }
+
+    fn judge(&mut self) -> Next {
+        limit::judge(self.store, self.s, self.stream)
+    }
+
+    fn pass(&mut self, verdict: Verdict) -> Verdict {
+        if self.stream { verdict } else { limit::pass(self.store, self.s, verdict, self.place) }
     }
 
     fn settle(&mut self) -> u32 {

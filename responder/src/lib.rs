@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod dataplane;
+pub mod limits;
 pub mod privilege;
 pub mod serve;
 pub mod service;

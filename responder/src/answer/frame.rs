@@ -4,6 +4,7 @@
 
 use responder_common::{
     frame::{self, Checksum, Frame},
+    limit,
     platform::Platform as _,
     scratch::HEAD,
     verdict::{Action, Verdict},
@@ -19,8 +20,14 @@ impl Answerer {
     pub fn frame(&mut self, hook: HookPoint, frame: &[u8], reply: &mut Vec<u8>) -> Verdict {
         reply.clear();
         let s = &mut *self.scratch;
-        if let Err(verdict) = frame::query(&Received(frame), self.store.root(), s) {
-            return verdict;
+        let place = if hook == HookPoint::Xdp { 0 } else { 1 };
+        match frame::query(&Received(frame), self.store.root(), s) {
+            Ok(()) if limit::is_denied(&*self.store, s) => return Verdict::Denied,
+            Ok(()) => {}
+            Err(Verdict::Oversize) => {
+                return limit::pass(&*self.store, s, Verdict::Oversize, place);
+            }
+            Err(verdict) => return verdict,
         }
         let head = s.head_length.get() as usize;
         let query = &frame[head..][..s.query_length.get() as usize];
@@ -28,7 +35,7 @@ impl Answerer {
         s.message[..query.len()].copy_from_slice(query);
         let partial = hook == HookPoint::Tc && frame::is_partial(&*self.store, s);
         reply.extend_from_slice(&frame[..head]);
-        let verdict = self.respond(Transport::Udp, reply);
+        let verdict = self.respond(Transport::Udp, place, reply);
         if verdict.action() != Action::Reply {
             reply.clear();
             return verdict;

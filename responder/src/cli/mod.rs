@@ -1,10 +1,12 @@
 //! The commands: one file each.
 
+mod acl;
 mod announce;
 mod check;
 mod detach;
 mod dig;
 mod drain;
+mod limits;
 mod log;
 mod query;
 mod serve;
@@ -75,6 +77,13 @@ enum Command {
     Withdraw(drain::WithdrawArguments),
     /// Tell ExaBGP the routes of this node: to be run by ExaBGP, as a process of its API.
     Announce(announce::Arguments),
+    /// Edit the list of prefixes that are denied or allowed, while the daemon runs.
+    ///
+    /// The longest prefix that holds a client's address decides; who is not listed is served. The list is
+    /// kept in the state directory.
+    Acl(acl::Arguments),
+    /// Look at the limits of the running daemon.
+    Limits(limits::Arguments),
     /// Filter the log of the running daemon anew, until it ends.
     Log(log::Arguments),
     /// Switch the kernel's answers on or off while the daemon runs.
@@ -127,6 +136,8 @@ pub fn main() -> ExitCode {
         Command::Undrain(arguments) => drain::run(arguments, false),
         Command::Withdraw(arguments) => drain::withdraw(&arguments),
         Command::Announce(arguments) => announce::run(arguments),
+        Command::Acl(arguments) => acl::run(arguments),
+        Command::Limits(arguments) => limits::run(arguments),
         Command::Log(arguments) => log::run(arguments),
         Command::Xdp(arguments) => xdp::run(arguments),
         Command::Zone(arguments) => zone::run(arguments),

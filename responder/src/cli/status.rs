@@ -109,6 +109,7 @@ fn write_reasons(text: &mut String, status: &Status) -> Result<()> {
         ("dropped by XDP", &plane.xdp.dropped),
         ("passed by tc", &plane.tc.passed),
         ("dropped by tc", &plane.tc.dropped),
+        ("over the rate", &plane.over_rate),
         ("UDP sockets", &status.sockets.udp),
         ("TCP sockets", &status.sockets.tcp),
     ];

@@ -6,6 +6,7 @@
 
 mod catalogs;
 mod diagnostic;
+mod limits;
 mod name;
 mod read;
 mod services;
@@ -22,15 +23,18 @@ use std::{
 
 use ipnet::IpNet;
 
+pub use crate::limits::{Cookies, RateLimit};
 pub use catalogs::{Listed, Members};
 pub use diagnostic::{Diagnostic, Faults, Position};
 pub use name::canonical_name;
 pub use services::{AnnouncedBy, Health, Peer, Service, Watchdog};
 pub use tls::{Identity, TlsListen, TlsProfile, Trust};
+pub use zones::parse_prefix;
 
 use crate::{
     control::CONTROL_SOCKET,
     dataplane::{Mode, ReceiveScaling, pins::default_folder},
+    limits::ZoneRates,
     store::StoreOptions,
     zone::{archive::JournalLimits, guard::Guards},
 };
@@ -53,6 +57,10 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// What it bounds.
     pub limits: Limits,
+    /// How many replies one source may have.
+    pub rate_limit: RateLimit,
+    /// DNS cookies.
+    pub cookies: Cookies,
     /// How it speaks with primaries and secondaries.
     pub transfer: Transfer,
     /// TSIG keys, by name.
@@ -130,6 +138,11 @@ pub struct Limits {
     pub tcp_connections_per_source: usize,
     /// A TCP connection that completes no message for so long is closed (RFC 7766, section 6.2.3).
     pub tcp_idle: Duration,
+    /// Datagrams a second that are passed to the daemon (NOTIFY, TSIG, requests for transfers), those of
+    /// primaries and secondaries not counted; zero is no limit.
+    pub passed: u32,
+    /// Such datagrams a second from one source, as `[rate-limit]` knows sources.
+    pub passed_per_source: u32,
     /// Primaries that are spoken with at a time.
     pub transfers: usize,
     /// Connections to one primary at a time.
@@ -203,6 +216,8 @@ pub struct Zone {
     pub is_produced: bool,
     /// What its versions must satisfy before they are served, where it comes from primaries.
     pub guards: Guards,
+    /// Rates of its own, if it has any.
+    pub rates: Option<ZoneRates>,
 }
 
 /// Where a zone's data come from.
@@ -337,6 +352,8 @@ impl Default for Config {
             },
             telemetry: Telemetry::default(),
             limits: Limits::default(),
+            rate_limit: RateLimit::default(),
+            cookies: Cookies::default(),
             transfer: Transfer::default(),
             keys: Vec::new(),
             tls: Vec::new(),
@@ -363,6 +380,8 @@ impl Default for Limits {
             tcp_connections: 1000,
             tcp_connections_per_source: 100,
             tcp_idle: Duration::from_secs(10),
+            passed: 5000,
+            passed_per_source: 100,
             transfers: 64,
             transfers_per_primary: 4,
             transfers_out: 64,

@@ -13,7 +13,7 @@ use super::{
     Config, LEASE, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp, Zone, ZoneSource,
     catalogs,
     diagnostic::Source,
-    services,
+    limits, services,
     table::{Reader, Table},
     tls, zones,
 };
@@ -49,6 +49,8 @@ fn read_document(document: Table<'_>, directory: &Path) -> Config {
     let xdp = read_xdp(document.section("xdp"), directory);
     let telemetry = read_telemetry(document.section("telemetry"));
     let limits = read_limits(document.section("limits"));
+    let rate_limit = limits::read_rate_limit(document.section("rate-limit"));
+    let cookies = limits::read_cookies(document.section("cookies"), directory);
     let transfer = read_transfer(document.section("transfer"), directory);
     let keys = zones::read_keys(document.sections("key"), directory);
     let (tls, profiles) = tls::read_profiles(document.sections("tls"), directory);
@@ -85,6 +87,8 @@ fn read_document(document: Table<'_>, directory: &Path) -> Config {
         xdp,
         telemetry,
         limits,
+        rate_limit,
+        cookies,
         transfer,
         keys,
         tls,
@@ -208,6 +212,10 @@ fn read_limits(table: Table<'_>) -> Limits {
         tcp_idle: table
             .duration("tcp-idle", Duration::from_secs(1)..=Duration::from_secs(3600))
             .unwrap_or(default.tcp_idle),
+        passed: table.integer("passed", 0..=900_000).map_or(default.passed, |rate| rate as u32),
+        passed_per_source: table
+            .integer("passed-per-source", 0..=900_000)
+            .map_or(default.passed_per_source, |rate| rate as u32),
         transfers: count("transfers", 10_000, default.transfers),
         transfers_per_primary: count(
             "transfers-per-primary",

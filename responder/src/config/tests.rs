@@ -105,7 +105,7 @@ fn unknown_keys_name_the_nearest_known_one() {
             "4:2: unknown key \"xpd\" in the configuration: did you mean \"xdp\"?",
             "6:1: unknown key \"udp_size\" in [limits]: did you mean \"udp-size\"?",
             "7:1: unknown key \"zzz\" in [limits]: known here: udp-size, udp-threads, \
-             tcp-connections, tcp-connections-per-source, tcp-idle, transfers, \
+             tcp-connections, tcp-connections-per-source, tcp-idle, passed, passed-per-source, transfers, \
              transfers-per-primary, transfers-out, transfers-out-per-peer, transfer-idle, transfer-time, transfer-octets, transfer-records, store-octets",
         ]
     );

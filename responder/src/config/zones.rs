@@ -10,7 +10,7 @@ use std::{
 use ipnet::IpNet;
 
 use super::{
-    Downstream, Key, Peers, Primary, Zone, ZoneSource, catalogs,
+    Downstream, Key, Peers, Primary, Zone, ZoneSource, catalogs, limits,
     name::canonical_name,
     read::{parse_address, resolve},
     table::Table,
@@ -182,6 +182,7 @@ fn read_zone(
             None
         }
     };
+    let rates = limits::read_zone_rates(&table);
     table.finish();
     Some(Zone {
         name: name?,
@@ -195,6 +196,7 @@ fn read_zone(
         members,
         listed,
         is_produced,
+        rates,
     })
 }
 
@@ -286,7 +288,10 @@ fn known_key(table: &Table<'_>, entry: &'static str, keys: &Keys) -> Option<Stri
 }
 
 /// A prefix, or an address that stands for itself alone.
-pub(super) fn parse_prefix(text: &str) -> Result<IpNet, String> {
+///
+/// # Errors
+/// It is neither, or has bits beyond its length.
+pub fn parse_prefix(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }

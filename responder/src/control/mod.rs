@@ -9,7 +9,10 @@ mod status;
 
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+use crate::limits::{self, acl, top::Talker};
 
 pub use history::ZoneEvent;
 pub use service::{FamilyStatus, ServiceStatus};
@@ -67,6 +70,25 @@ pub enum Request {
         /// The service; all of them if absent.
         service: Option<String>,
     },
+    /// Watch for a moment who asks most.
+    LimitsTop {
+        /// How many sources to tell.
+        count: usize,
+    },
+    /// Tell the access list.
+    AclList,
+    /// Add a prefix to the access list, or change what becomes of it.
+    AclAdd {
+        /// The prefix.
+        prefix: IpNet,
+        /// What becomes of queries from it.
+        action: acl::Action,
+    },
+    /// Remove a prefix from the access list.
+    AclDel {
+        /// The prefix.
+        prefix: IpNet,
+    },
     /// Tell what happened to the zone lately.
     ZoneHistory {
         /// The zone.
@@ -88,6 +110,10 @@ pub enum Reply {
     Done,
     /// To [`Request::Drain`] and [`Request::Undrain`]: the services.
     Services(Vec<String>),
+    /// To [`Request::LimitsTop`]: whether replies are limited, and the sources, the busiest first.
+    Talkers(limits::Mode, Vec<Talker>),
+    /// To the requests for the access list: the list as it is now.
+    Acl(Vec<(IpNet, acl::Action)>),
     /// To [`Request::ZoneHistory`]: the last event first.
     History(Vec<ZoneEvent>),
     /// The request could not be served: one line for a person.

@@ -2,7 +2,7 @@
 
 use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream},
@@ -13,6 +13,7 @@ use tokio::{
 use super::{REQUEST_OCTETS, Reloaded, Reply, Request};
 use crate::{
     config::canonical_name,
+    limits::acl,
     serve::Daemon,
     service::Origin,
     telemetry,
@@ -118,6 +119,21 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
         },
         Request::Drain { service } => drain(&daemon, service.as_deref(), true),
         Request::Undrain { service } => drain(&daemon, service.as_deref(), false),
+        Request::LimitsTop { count } => {
+            let (mode, talkers) = daemon.top(count);
+            Reply::Talkers(mode, talkers)
+        }
+        Request::AclList => Reply::Acl(daemon.acl()),
+        Request::AclAdd { prefix, action } => {
+            edited(daemon.edit_acl(|list| Ok(list.add(prefix, action))), &daemon)
+        }
+        Request::AclDel { prefix } => {
+            let remove = |list: &mut acl::List| {
+                ensure!(list.remove(prefix), "{prefix} is not on the access list");
+                Ok(true)
+            };
+            edited(daemon.edit_acl(remove), &daemon)
+        }
         Request::ZoneHistory { zone } => match daemon.zones.history(&zone) {
             Ok(events) => Reply::History(events),
             Err(error) => Reply::Error(format!("{error:#}")),
@@ -133,6 +149,14 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
 fn drain(daemon: &Daemon, service: Option<&str>, drained: bool) -> Reply {
     match daemon.services.set_drained(Origin::Operator, service, drained) {
         Ok(services) => Reply::Services(services),
+        Err(error) => Reply::Error(format!("{error:#}")),
+    }
+}
+
+/// What became of a change of the access list.
+fn edited(result: Result<()>, daemon: &Daemon) -> Reply {
+    match result {
+        Ok(()) => Reply::Acl(daemon.acl()),
         Err(error) => Reply::Error(format!("{error:#}")),
     }
 }

@@ -204,10 +204,24 @@ pub struct DataPlaneStatus {
     pub lease: u64,
     /// The interfaces.
     pub attachments: Vec<Attachment>,
+    /// Replies over the rate of their source, by what they were to be; by the kernel and by the daemon's
+    /// sockets. With `rate-limit.mode = "log"` they were sent all the same.
+    #[serde(default)]
+    pub over_rate: BTreeMap<String, u64>,
     /// The XDP program.
     pub xdp: Hook,
     /// The tc program.
     pub tc: Hook,
+}
+
+impl DataPlaneStatus {
+    /// Adds what the daemon's sockets found to be over the rate.
+    pub fn and_over(mut self, sockets: BTreeMap<String, u64>) -> Self {
+        for (label, count) in sockets {
+            *self.over_rate.entry(label).or_default() += count;
+        }
+        self
+    }
 }
 
 /// What a program in the kernel has done.

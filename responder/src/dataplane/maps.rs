@@ -9,13 +9,14 @@ use std::{
 use anyhow::Context;
 use aya::{
     Ebpf,
-    maps::{ArrayOfMaps, Map, MapData, MapError},
+    maps::{ArrayOfMaps, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
     sys::SyscallError,
 };
+use ipnet::Ipv6Net;
 use memmap2::{MmapOptions, MmapRaw};
 use responder_common::layout::{Root, SEGMENT_BYTES, SEGMENT_SLACK};
 
-use crate::store::memory::Backing;
+use crate::store::{limiter, memory::Backing};
 
 /// `BPF_MAP_TYPE_ARRAY` and `BPF_F_MMAPABLE` of the kernel's interface.
 const ARRAY: u32 = 2;
@@ -33,6 +34,8 @@ pub trait Segments: Send + Sync {
 /// The maps of loaded programs that the store is made of.
 pub struct KernelMaps {
     root: MapData,
+    limits: MapData,
+    listed: MapData,
     segments: Mutex<ArrayOfMaps<MapData>>,
 }
 
@@ -45,16 +48,23 @@ impl KernelMaps {
         let Some(Map::Array(root)) = ebpf.take_map("ROOT") else {
             anyhow::bail!("the programs have no map ROOT")
         };
+        let Some(Map::Array(limits)) = ebpf.take_map("LIMITS") else {
+            anyhow::bail!("the programs have no map LIMITS")
+        };
+        let Some(Map::LpmTrie(listed)) = ebpf.take_map("LISTED") else {
+            anyhow::bail!("the programs have no map LISTED")
+        };
         let segments = ebpf.take_map("SEGMENTS").context("the programs have no map SEGMENTS")?;
-        Ok(Self { root, segments: Mutex::new(ArrayOfMaps::try_from(segments)?) })
+        Ok(Self { root, limits, listed, segments: Mutex::new(ArrayOfMaps::try_from(segments)?) })
     }
 
-    /// The root's map.
+    /// What the store's memory is made of: the maps of the root, of the limiter's table and of prefixes.
     ///
     /// # Errors
     /// When the process has no descriptor left.
-    pub fn root(&self) -> io::Result<OwnedFd> {
-        self.root.fd().as_fd().try_clone_to_owned()
+    pub fn descriptors(&self) -> io::Result<[OwnedFd; 3]> {
+        let copy = |map: &MapData| map.fd().as_fd().try_clone_to_owned();
+        Ok([copy(&self.root)?, copy(&self.limits)?, copy(&self.listed)?])
     }
 }
 
@@ -75,13 +85,20 @@ impl Segments for KernelMaps {
 /// Memory that the kernel programs read.
 pub struct KernelMemory {
     root: OwnedFd,
+    limits: OwnedFd,
+    listed: Mutex<LpmTrie<MapData, [u32; 4], u32>>,
     segments: Arc<dyn Segments>,
 }
 
 impl KernelMemory {
-    /// The root's map, and where segments come from.
-    pub fn new(root: OwnedFd, segments: Arc<dyn Segments>) -> Self {
-        Self { root, segments }
+    /// What [`KernelMaps::descriptors`] gives, and where segments come from.
+    ///
+    /// # Errors
+    /// When these are other maps.
+    pub fn new(maps: [OwnedFd; 3], segments: Arc<dyn Segments>) -> anyhow::Result<Self> {
+        let [root, limits, listed] = maps;
+        let listed = LpmTrie::try_from(Map::LpmTrie(MapData::from_fd(listed)?))?;
+        Ok(Self { root, limits, listed: Mutex::new(listed), segments })
     }
 }
 
@@ -93,6 +110,24 @@ impl Backing for KernelMemory {
     fn segment(&self, number: u32) -> io::Result<MmapRaw> {
         // The outer map and the mapping keep the segment.
         map(&self.segments.add(number)?, (SEGMENT_BYTES + SEGMENT_SLACK) as usize)
+    }
+
+    fn limits(&self) -> io::Result<MmapRaw> {
+        map(&self.limits, limiter::TABLE)
+    }
+
+    fn list(&self, prefix: Ipv6Net, bits: Option<u32>) -> io::Result<()> {
+        let octets = prefix.network().octets();
+        let data = std::array::from_fn(|word| {
+            u32::from_ne_bytes(std::array::from_fn(|octet| octets[4 * word + octet]))
+        });
+        let key = Key::new(u32::from(prefix.prefix_len()), data);
+        let mut listed = self.listed.lock().expect("no panic under this lock");
+        match bits {
+            Some(bits) => listed.insert(&key, bits, 0),
+            None => listed.remove(&key),
+        }
+        .map_err(reason)
     }
 
     fn wait(&self) {

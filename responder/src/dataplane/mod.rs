@@ -96,6 +96,9 @@ pub struct Counters {
     pub xdp: BTreeMap<String, u64>,
     /// Verdicts of the tc program.
     pub tc: BTreeMap<String, u64>,
+    /// Replies over the rate of their source, by what they were to be.
+    #[serde(default)]
+    pub over: BTreeMap<String, u64>,
 }
 
 /// How one interface is served.
@@ -156,7 +159,7 @@ impl DataPlane {
         pins: Option<Pins>,
     ) -> anyhow::Result<(Self, Arc<Store>)> {
         let (plane, maps) = Self::load_maps(pins)?;
-        let memory = maps::KernelMemory::new(maps.root()?, Arc::new(maps));
+        let memory = maps::KernelMemory::new(maps.descriptors()?, Arc::new(maps))?;
         let store = Store::over(Box::new(memory), options)
             .context("the kernel gives no memory for the store")?;
         Ok((plane, Arc::new(store)))
@@ -266,7 +269,7 @@ fn counted(counters: &Rows) -> Counters {
             .filter(|(_, count)| *count > 0)
             .collect()
     };
-    Counters { xdp: hook(0), tc: hook(1) }
+    Counters { xdp: hook(0), tc: hook(1), over: hook(2) }
 }
 
 /// Removes what daemons left attached: the pins in a folder, and filters on interfaces before Linux 6.6.

@@ -71,6 +71,7 @@ pub(super) fn of_daemon(config: &Config, file: &Path) -> Reach {
     reach.extend(DEVICES.map(|path| (path.into(), Use::Change)));
     let mut read = vec![file];
     read.extend(config.keys.iter().map(|key| key.secret_file.as_path()));
+    read.extend(config.cookies.secret_file.as_deref());
     for profile in &config.tls {
         if let Trust::Authorities(file) = &profile.trust {
             read.push(file);

@@ -28,6 +28,12 @@ events! {
     Reply = "reply",
     /// The engine wants no reply.
     Drop = "drop",
+    /// Not answered: its source has had the replies that `[rate-limit]` grants.
+    Limited = "limited",
+    /// Not looked at: more messages for the daemon than `limits.passed` or `limits.passed-per-source`.
+    PassLimited = "pass-limit",
+    /// A source that the access list denies: a message, or a connection, which was closed.
+    Denied = "denied",
     /// Not a matter for the engine, and of no kind that we know: NOTIMP was sent.
     NotImplemented = "not-implemented",
     /// A NOTIFY, answered as it deserved.

@@ -5,6 +5,7 @@
 //! kernel programs are attached last, when what they pass finds a socket. The daemon is ready after
 //! that, and not before.
 
+mod armour;
 mod catalogs;
 mod counters;
 mod notify;
@@ -42,7 +43,10 @@ pub use plane::{OnStop, Plane, interface_exists, label as mode_label};
 pub use switches::{SwitchedOff, Switches};
 pub use zones::Zones;
 
-use self::{catalogs::Catalogs, responses::AnswererPool, sockets::Sockets, state::StateDirectory};
+use self::{
+    armour::Armour, catalogs::Catalogs, responses::AnswererPool, sockets::Sockets,
+    state::StateDirectory,
+};
 use crate::{
     config::{Config, Limits},
     control::{
@@ -77,6 +81,7 @@ pub struct Daemon {
     pub tcp: Arc<Counters>,
     /// Replies per second.
     pub sampler: Sampler,
+    armour: Armour,
     store: Arc<Store>,
     started: Instant,
     ready: AtomicBool,
@@ -86,6 +91,7 @@ impl Daemon {
     fn new(config: Config, plane: Plane, store: Arc<Store>) -> Result<Arc<Self>> {
         let switches = Switches::kept_in(&config.node.state)?;
         switches.apply(&store);
+        let armour = Armour::open(&store, &config)?;
         let zones = Arc::new(Zones::new(Arc::clone(&store), config.node.state.join("zones")));
         let home: Arc<dyn Home> = Arc::clone(&zones) as _;
         let library: Arc<dyn Library> = Arc::clone(&zones) as _;
@@ -101,6 +107,7 @@ impl Daemon {
             udp: Arc::default(),
             tcp: Arc::default(),
             sampler: Sampler::default(),
+            armour,
             store,
             started: Instant::now(),
             ready: AtomicBool::new(false),
@@ -128,7 +135,7 @@ impl Daemon {
             transfers: self.transfers.counts(),
             data_plane: DataPlaneStatus {
                 switched_off: self.switches.off(),
-                ..self.plane.status()
+                ..self.plane.status().and_over(self.store.over_rate())
             },
             sockets: SocketStatus { udp: self.udp.to_map(), tcp: self.tcp.to_map() },
             rates: self.sampler.rates(),
@@ -181,14 +188,23 @@ impl Daemon {
                     warn!("{warning}");
                 }
                 let Config { zones, templates, keys, tls, limits, .. } = self.config.clone();
-                let limits = Limits { store_octets: config.limits.store_octets, ..limits };
-                let others = Config { zones, templates, keys, tls, ..config.clone() };
+                let Config { rate_limit, cookies, .. } = self.config.clone();
+                let limits = Limits {
+                    store_octets: config.limits.store_octets,
+                    passed: config.limits.passed,
+                    passed_per_source: config.limits.passed_per_source,
+                    ..limits
+                };
+                let others =
+                    Config { zones, templates, keys, tls, rate_limit, cookies, ..config.clone() };
                 if others != (Config { limits, ..self.config.clone() }) {
                     warn!(
-                        "only zones, keys, [[tls]] and limits.store-octets follow the changed \
+                        "only zones, keys, [[tls]], [rate-limit], [cookies], limits.passed, \
+                         limits.passed-per-source and limits.store-octets follow the changed \
                          configuration: restart for the rest"
                     );
                 }
+                self.follow_limits(&config);
                 self.store.set_limit(config.limits.store_octets);
                 self.configure(&config);
             }
@@ -384,6 +400,7 @@ async fn renew_lease(daemon: Arc<Daemon>) -> Result<()> {
     loop {
         ticks.tick().await;
         daemon.renew_lease();
+        daemon.store.set_wall_clock();
         daemon.plane.check()?;
         if daemon.is_ready() && !daemon.config.services.is_empty() {
             let noting = Arc::clone(&daemon);

@@ -294,6 +294,7 @@ impl Plane {
             pins: self.on_stop.filter(|_| state.programs.is_some()).map(|_| self.pins.clone()),
             lease: self.lease.as_secs(),
             attachments: state.attachments.clone(),
+            over_rate: counters.over,
             xdp: Hook::new(counters.xdp),
             tc: Hook::new(counters.tc),
         }

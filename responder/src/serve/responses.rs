@@ -31,10 +31,14 @@ pub fn respond(
     transport: Transport,
     reply: &mut Vec<u8>,
 ) -> Event {
+    answerer.set_client(peer);
     let verdict = answerer.verdict(query, transport, reply);
     match (verdict.action(), verdict) {
         (Action::Reply, _) => Event::Reply,
         (Action::Drop, Verdict::Torn) => Event::Fault,
+        (Action::Drop, Verdict::Limited) => Event::Limited,
+        (Action::Drop, Verdict::PassLimited) => Event::PassLimited,
+        (Action::Drop, Verdict::Denied) => Event::Denied,
         (Action::Drop, _) => Event::Drop,
         // Beyond the largest query there is nothing that a question could need.
         (Action::Pass, Verdict::Oversize) => header_only(query, FORMERR, Event::Oversize, reply),
@@ -84,6 +88,11 @@ impl AnswererPool {
     /// An empty pool; it grows to as many answerers as are used at a time.
     pub fn new(store: Arc<Store>, transfers: Arc<Transfers>) -> Self {
         Self { store, transfers, idle: Mutex::default() }
+    }
+
+    /// Whether the access list denies an address.
+    pub fn is_denied(&self, address: IpAddr) -> bool {
+        self.store.is_denied(address)
     }
 
     /// Answers one message; see [`respond`]. A fault of the engine costs this answer only.

@@ -41,6 +41,8 @@ pub fn respond(
             return event;
         }
     };
+    // Whoever signs is known: nothing of it is limited.
+    answerer.set_client(None);
     if answerer.verdict(&message, transport, reply).action() != Action::Reply {
         return header_only(query, NOTIMP, Event::NotImplemented, reply);
     }

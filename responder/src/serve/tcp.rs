@@ -93,6 +93,9 @@ struct Place {
 
 impl Place {
     fn take(service: &Arc<Service>, peer: SocketAddr) -> Result<Self, Event> {
+        if service.answerers.is_denied(peer.ip()) {
+            return Err(Event::Denied);
+        }
         let source = source(peer.ip());
         let mut open = service.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.total >= service.limits.tcp_connections {

@@ -5,11 +5,14 @@ use std::{
     sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering},
 };
 
+use ipnet::Ipv6Net;
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
 use responder_common::layout::{
     Address, Root, SEGMENT_BYTES, SEGMENT_SLACK, SEGMENTS_MAX, UNIT, UNIT_BITS,
 };
 use zerocopy::{FromBytes, Immutable};
+
+use super::limiter;
 
 /// Where segments come from.
 pub trait Backing: Send + Sync {
@@ -25,6 +28,18 @@ pub trait Backing: Send + Sync {
     /// When it cannot be had.
     fn segment(&self, number: u32) -> io::Result<MmapRaw>;
 
+    /// The memory of the limiter's table, zeroed.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    fn limits(&self) -> io::Result<MmapRaw>;
+
+    /// Lists a prefix, or takes it off the list, for the kernel programs.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    fn list(&self, prefix: Ipv6Net, bits: Option<u32>) -> io::Result<()>;
+
     /// Waits until every run of a kernel program that had begun before has ended.
     fn wait(&self);
 }
@@ -39,6 +54,14 @@ impl Backing for OwnMemory {
 
     fn segment(&self, _: u32) -> io::Result<MmapRaw> {
         own((SEGMENT_BYTES + SEGMENT_SLACK) as usize)
+    }
+
+    fn limits(&self) -> io::Result<MmapRaw> {
+        own(limiter::TABLE)
+    }
+
+    fn list(&self, _: Ipv6Net, _: Option<u32>) -> io::Result<()> {
+        Ok(())
     }
 
     fn wait(&self) {}
@@ -235,6 +258,11 @@ impl Memory {
     /// Octets of all segments and the root.
     pub fn bytes(&self) -> u64 {
         u64::from(self.count.load(Ordering::Relaxed)) * SEGMENT_BYTES + size_of::<Root>() as u64
+    }
+
+    /// Lists a prefix for the kernel programs; see [`Backing::list`].
+    pub fn list(&self, prefix: Ipv6Net, bits: Option<u32>) -> io::Result<()> {
+        self.backing.list(prefix, bits)
     }
 
     /// Waits for the kernel's readers.

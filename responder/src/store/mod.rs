@@ -14,6 +14,7 @@
 pub mod clock;
 mod commit;
 mod free;
+pub mod limiter;
 pub mod memory;
 mod publish;
 mod readers;
@@ -60,6 +61,7 @@ pub struct StoreOptions {
 /// The store.
 pub struct Store {
     memory: Memory,
+    limiter: limiter::State,
     readers: Readers,
     writer: Mutex<Writer>,
 }
@@ -84,6 +86,7 @@ impl Store {
     /// # Errors
     /// When the memory cannot be had.
     pub fn over(backing: Box<dyn Backing>, options: &StoreOptions) -> io::Result<Self> {
+        let limiter = limiter::State::new(backing.limits()?);
         let memory = Memory::new(backing)?;
         let root = memory.root_mut();
         let identity = options.id.as_bytes();
@@ -101,6 +104,7 @@ impl Store {
         }
         Ok(Self {
             memory,
+            limiter,
             readers: Readers::default(),
             writer: Mutex::new(Writer {
                 space: space::Spaces::default(),
@@ -139,8 +143,8 @@ impl Store {
             (*root).port = port;
             (&mut (*root).addresses4)[..four.len()].copy_from_slice(&four);
             (&mut (*root).addresses6)[..six.len()].copy_from_slice(&six);
-            (*root).addresses4_length = four.len() as u32;
-            (*root).addresses6_length = six.len() as u32;
+            (*root).addresses4_length = four.len() as u16;
+            (*root).addresses6_length = six.len() as u16;
         }
         Ok(())
     }

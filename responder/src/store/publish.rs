@@ -10,6 +10,7 @@ use std::{
 
 use responder_common::{
     layout::{Address, BUCKET_SLOTS, Snapshot, UNIT, ZONE_SLOTS, switch},
+    limit,
     locate::{ZONE_PROBES, zone_slot},
     name,
     wire::LABELS_MAX,
@@ -118,7 +119,8 @@ impl Store {
             },
         };
         self.announce_depth(u32::from(snapshot.apex_labels), labels);
-        self.set_switch(slot, writer.directory.switched_off.contains(apex));
+        let off = writer.directory.switched_off.contains(apex);
+        self.set_switch(slot, off, self.limiter.profile(apex));
         self.set_slot(slot, apex, address);
         writer.directory.published += 1;
         let served = Served {
@@ -178,7 +180,7 @@ impl Store {
     pub fn switch_off(&self, apexes: HashSet<Vec<u8>>) {
         let mut writer = self.writer();
         for (apex, zone) in &writer.directory.zones {
-            self.set_switch(zone.slot, apexes.contains(apex));
+            self.set_switch(zone.slot, apexes.contains(apex), self.limiter.profile(apex));
         }
         writer.directory.switched_off = apexes;
     }
@@ -232,6 +234,11 @@ impl Store {
         free
     }
 
+    /// The tag of the limiter's buckets for names that do not exist in a zone.
+    pub fn zone_tag(&self, apex: &[u8]) -> u16 {
+        limit::tag(limit::Class::NxDomain as u32, limit::zone_bits(self.apex_hash(apex), 0))
+    }
+
     fn apex_hash(&self, apex: &[u8]) -> u64 {
         // Zero ends a probe.
         name::hash(self.hash_key(), apex).max(1)
@@ -261,8 +268,9 @@ impl Store {
         self.slot_snapshot(slot).store(snapshot, Ordering::Release);
     }
 
-    fn set_switch(&self, slot: usize, off: bool) {
-        let bits = if off { switch::OFF } else { 0 };
+    /// Switches a zone off or on, and names its rates: one word.
+    pub(super) fn set_switch(&self, slot: usize, off: bool, profile: u32) {
+        let bits = if off { switch::OFF } else { 0 } | profile << switch::RATES_SHIFT;
         // SAFETY: an aligned word of the root, which lives as long as the store.
         unsafe { AtomicU32::from_ptr(&raw mut (*self.memory.root_mut()).zones[slot].switches) }
             .store(bits, Ordering::Release);

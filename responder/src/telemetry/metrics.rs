@@ -223,6 +223,11 @@ fn queries(page: &mut Page, status: &Status) {
             }
         }
     }
+    let name = "responder_over_rate_total";
+    page.family(name, "counter", "Replies over the rate of their source, by what they were to be.");
+    for (kind, count) in &status.data_plane.over_rate {
+        page.series(name, &[("kind", kind)], *count);
+    }
     let name = "responder_socket_events_total";
     page.family(name, "counter", "Messages and connections of the daemon's sockets.");
     for (transport, counters) in [("udp", &status.sockets.udp), ("tcp", &status.sockets.tcp)] {

@@ -4,6 +4,7 @@
 mod check;
 mod harness;
 mod lifecycle;
+mod limits;
 mod query;
 mod reload;
 mod room;

@@ -116,7 +116,7 @@ pub struct Tried {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
-    /// [`Request::Load`]: the maps of the root and of the counters.
+    /// [`Request::Load`]: the maps of the root, of limits, of prefixes and of the counters.
     Loaded {
         /// What is less than was asked for.
         warning: Option<String>,
@@ -182,9 +182,11 @@ impl Hands {
     ) -> Result<(Arc<Store>, CounterMap, Option<String>)> {
         let (reply, descriptors) = self.ask(&Request::Load)?;
         let Reply::Loaded { warning } = reply else { return Err(unexpected()) };
-        let [root, counters] = <[OwnedFd; 2]>::try_from(descriptors).map_err(|_| unexpected())?;
+        let [root, limits, listed, counters] =
+            <[OwnedFd; 4]>::try_from(descriptors).map_err(|_| unexpected())?;
         let hands: Arc<dyn Segments> = Arc::clone(self) as _;
-        let store = Store::over(Box::new(KernelMemory::new(root, hands)), options)
+        let memory = KernelMemory::new([root, limits, listed], hands)?;
+        let store = Store::over(Box::new(memory), options)
             .context("the kernel gives no memory for the store")?;
         Ok((Arc::new(store), CounterMap::open(counters)?, warning))
     }

@@ -85,7 +85,8 @@ impl Worker {
     fn load(&mut self) -> Result<(Reply, Vec<OwnedFd>)> {
         let (pins, warning) = self.pins.take().context("the programs are loaded only once")?;
         let (programs, maps) = DataPlane::load_maps(Some(pins?))?;
-        let descriptors = vec![maps.root()?, programs.counters_descriptor()?];
+        let mut descriptors = Vec::from(maps.descriptors()?);
+        descriptors.push(programs.counters_descriptor()?);
         (self.programs, self.maps) = (Some(programs), Some(maps));
         Ok((Reply::Loaded { warning }, descriptors))
     }

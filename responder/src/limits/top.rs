@@ -1,0 +1,95 @@
+//! Who asks most: the limiter's buckets, looked at twice.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use responder_common::limit::{self, Class, TICK, bucket::Bucket};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::RateLimit,
+    store::{Store, clock},
+};
+
+/// A source and what it asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Talker {
+    /// The prefix; none: all sources together.
+    pub source: Option<IpNet>,
+    /// The class of answers, or `passed`: messages for the daemon.
+    pub class: String,
+    /// The zone, for names that do not exist.
+    pub zone: Option<String>,
+    /// Messages a second, within a few percent.
+    pub per_second: f64,
+    /// Messages since the source has its bucket, within a few percent.
+    pub seen: u64,
+    /// Whether it is over its rate.
+    pub limited: bool,
+}
+
+/// The sources that ask most, watched for `interval`; `zones` are the apexes that may be named.
+pub fn watch(
+    store: &Store,
+    settings: &RateLimit,
+    zones: &[String],
+    count: usize,
+    interval: Duration,
+) -> Vec<Talker> {
+    let key = |bucket: &Bucket| (bucket.source, bucket.tag);
+    let before: HashMap<_, _> =
+        store.buckets().map(|bucket| (key(&bucket), bucket.seen())).collect();
+    let start = Instant::now();
+    thread::sleep(interval);
+    let seconds = start.elapsed().as_secs_f64();
+    // A bucket that was not there has seen all that it has within the interval.
+    let more = |bucket: &Bucket| {
+        bucket.seen().saturating_sub(before.get(&key(bucket)).copied().unwrap_or(0))
+    };
+    let mut busy: Vec<_> = store.buckets().map(|bucket| (more(&bucket), bucket)).collect();
+    busy.retain(|(more, _)| *more > 0);
+    busy.sort_by_key(|(more, bucket)| (std::cmp::Reverse(*more), bucket.source));
+    busy.truncate(count);
+    let names: HashMap<u16, &String> = zones
+        .iter()
+        .filter_map(|zone| {
+            let apex = crate::zone::name::from_text_lower(zone).ok()?;
+            Some((store.zone_tag(&apex), zone))
+        })
+        .collect();
+    let (now, burst) = ((clock::now() / TICK) as u32, store.burst());
+    let tell = |(more, bucket): (u64, Bucket)| Talker {
+        source: source(settings, bucket.source),
+        class: class(bucket.tag).to_owned(),
+        zone: names.get(&bucket.tag).map(|zone| (*zone).clone()),
+        per_second: more as f64 / seconds,
+        seen: bucket.seen(),
+        // Whoever is over is kept near the end of the burst.
+        limited: bucket.ahead(now, burst) > (burst / 8 * 7) as i32,
+    };
+    busy.into_iter().map(tell).collect()
+}
+
+/// The prefix that a bucket's source stands for.
+fn source(settings: &RateLimit, source: u64) -> Option<IpNet> {
+    if source == limit::EVERYBODY {
+        return None;
+    }
+    match u32::try_from(source) {
+        Ok(v4) => Ipv4Net::new(Ipv4Addr::from(v4), settings.ipv4_prefix).ok().map(IpNet::V4),
+        Err(_) => {
+            let address = Ipv6Addr::from(u128::from(source) << 64);
+            Ipv6Net::new(address, settings.ipv6_prefix).ok().map(IpNet::V6)
+        }
+    }
+}
+
+fn class(tag: u16) -> &'static str {
+    Class::ALL.get(usize::from(tag >> 13)).map_or("passed", |class| class.label())
+}
