@@ -365,7 +365,7 @@ fn rfc7873_a_good_cookie_is_not_limited_and_a_client_cookie_gets_badcookie() {
     for (hook, address) in [(HOOKS[0], "198.51.100.1"), (HOOKS[1], "2001:db8:7::1")] {
         let headers = from(address);
         let client = with_cookie(&[9; 8]);
-        let (mut cookie, mut bad, mut dropped, mut good) = (Vec::new(), 0, 0, 0);
+        let (mut cookie, mut bad, mut dropped, mut good) = (Vec::new(), 0_i32, 0, 0);
         for _ in 0..200 {
             let frame = headers.frame(&client);
             let trial = plane.trial(hook, &frame).expect("a run");
