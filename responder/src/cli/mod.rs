@@ -11,6 +11,7 @@ mod log;
 mod query;
 mod serve;
 mod status;
+mod watchdog;
 mod xdp;
 mod zone;
 
@@ -75,6 +76,11 @@ enum Command {
     Undrain(drain::Arguments),
     /// Withdraw what a daemon left announced. Refused while the daemon runs.
     Withdraw(drain::WithdrawArguments),
+    /// Withdraw this node's routes when its daemon cannot: a process of its own, beside the daemon.
+    ///
+    /// It looks whether the daemon answers its commands and the service's addresses, and whether the
+    /// kernel's programs hang where the daemon attached them ([watchdog] in the configuration).
+    Watchdog(watchdog::Arguments),
     /// Tell ExaBGP the routes of this node: to be run by ExaBGP, as a process of its API.
     Announce(announce::Arguments),
     /// Edit the list of prefixes that are denied or allowed, while the daemon runs.
@@ -135,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Drain(arguments) => drain::run(arguments, true),
         Command::Undrain(arguments) => drain::run(arguments, false),
         Command::Withdraw(arguments) => drain::withdraw(&arguments),
+        Command::Watchdog(arguments) => watchdog::run(&arguments),
         Command::Announce(arguments) => announce::run(arguments),
         Command::Acl(arguments) => acl::run(arguments),
         Command::Limits(arguments) => limits::run(arguments),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::{self, acl, top::Talker};
 
 pub use history::ZoneEvent;
-pub use service::{FamilyStatus, ServiceStatus};
+pub use service::{Alive, FamilyStatus, ServiceStatus};
 pub use status::{
     DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SecondaryStatus, SocketStatus, Status,
     ZoneState, ZoneStatus,
@@ -60,6 +60,8 @@ pub enum Request {
         /// The zone.
         zone: String,
     },
+    /// What a watchdog wants to know, cheap however many zones there are.
+    Alive,
     /// Take services out of the routing.
     Drain {
         /// The service; all of them if absent.
@@ -108,6 +110,8 @@ pub enum Reply {
     Refreshed(Reloaded),
     /// To [`Request::Log`] and [`Request::Xdp`].
     Done,
+    /// To [`Request::Alive`].
+    Alive(Alive),
     /// To [`Request::Drain`] and [`Request::Undrain`]: the services.
     Services(Vec<String>),
     /// To [`Request::LimitsTop`]: whether replies are limited, and the sources, the busiest first.

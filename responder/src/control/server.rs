@@ -117,6 +117,7 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
             Ok(reloaded) => Reply::Reloaded(reloaded),
             Err(error) => Reply::Error(format!("{error:#}")),
         },
+        Request::Alive => Reply::Alive(daemon.alive()),
         Request::Drain { service } => drain(&daemon, service.as_deref(), true),
         Request::Undrain { service } => drain(&daemon, service.as_deref(), false),
         Request::LimitsTop { count } => {

@@ -1,12 +1,31 @@
 //! The account of the services.
 
+use std::net::SocketAddr;
+
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::Service,
+    dataplane::Attachment,
     service::{Family, Origin, Wanted},
 };
+
+/// What a daemon tells its watchdog.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Alive {
+    /// Whether it answers.
+    pub ready: bool,
+    /// Where programs were attached.
+    pub attachments: Vec<Attachment>,
+    /// What the sockets have answered so far, over UDP and over TCP.
+    pub answered: [u64; 2],
+    /// A zone that is served.
+    pub zone: Option<String>,
+    /// The addresses of services that can be asked now.
+    pub servers: Vec<SocketAddr>,
+}
 
 /// A service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

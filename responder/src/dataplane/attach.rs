@@ -35,7 +35,17 @@ pub fn attach(
             Some(Behind::Clsact(filter)) => (Some(TcHook::Clsact), Some(filter)),
         };
         let interface = interface.to_owned();
-        (Attachment { interface, mode, tc: hook, receive_scaling: false, warning }, filter)
+        (
+            Attachment {
+                interface,
+                mode,
+                tc: hook,
+                program: None,
+                receive_scaling: false,
+                warning,
+            },
+            filter,
+        )
     };
     match mode {
         Mode::Off => Ok(done(Mode::Off, None, None)),

@@ -111,6 +111,9 @@ pub struct Attachment {
     /// How the tc program hangs in the kernel; nothing where it does not.
     #[serde(default)]
     pub tc: Option<TcHook>,
+    /// The number of the XDP program, where there is one.
+    #[serde(default)]
+    pub program: Option<u32>,
     /// Whether the daemon spread the work of its receive queues over the processors.
     #[serde(default)]
     pub receive_scaling: bool,
@@ -194,7 +197,11 @@ impl DataPlane {
     /// # Errors
     /// A missing interface, a program of somebody else's already there; one clear line with the remedy.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> anyhow::Result<Attachment> {
-        let (attachment, filter) = attach::attach(&mut self.ebpf, &mut self.pins, interface, mode)?;
+        let (mut attachment, filter) =
+            attach::attach(&mut self.ebpf, &mut self.pins, interface, mode)?;
+        if attachment.mode == Mode::Native {
+            attachment.program = Some(self.program_id(trial::HookPoint::Xdp)?);
+        }
         self.filters.extend(filter);
         Ok(attachment)
     }

@@ -180,6 +180,11 @@ impl Plane {
         look
     }
 
+    /// How each interface is served.
+    pub fn attachments(&self) -> Vec<Attachment> {
+        self.state().attachments.clone()
+    }
+
     /// What touches the kernel.
     pub fn hands(&self) -> &Arc<Hands> {
         &self.hands
@@ -203,6 +208,7 @@ impl Plane {
                     interface: interface.clone(),
                     mode: Mode::Off,
                     tc: None,
+                    program: None,
                     receive_scaling: false,
                     warning: Some(format!("{error:#}")),
                 },

@@ -211,7 +211,9 @@ impl Keeper {
             // An address that comes with its announcement cannot be asked before.
             if !is_coming || is_announced && self.fault.is_none() {
                 let patience = self.service.health.timeout;
-                look.add(health::of_sockets(&self.daemon, server, &question, patience));
+                let Daemon { udp, tcp, .. } = &*self.daemon;
+                let count = || [health::answered(udp), health::answered(tcp)];
+                look.add(health::of_sockets(&count, server, &question, patience));
             }
         }
         look

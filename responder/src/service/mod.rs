@@ -9,6 +9,7 @@
 //! | [`announcers`] | BIRD, ExaBGP, an address on an interface |
 //! | [`wishes`] | who wants the node out of the routing, over restarts |
 //! | [`signs`] | signs of life between daemon, kernel and watchdog |
+//! | [`watchdog`] | the process that withdraws when the daemon cannot |
 
 pub mod announcers;
 mod files;
@@ -19,9 +20,11 @@ pub mod netlink;
 mod probe;
 mod route;
 mod signs;
+pub mod watchdog;
 mod wishes;
 
 use std::{
+    net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
     thread::JoinHandle,
@@ -40,7 +43,7 @@ pub use wishes::Origin;
 use self::{keeper::Message, wishes::Wishes};
 use crate::{
     config::Config,
-    control::ServiceStatus,
+    control::{Alive, ServiceStatus, ZoneState},
     serve::{Daemon, OnStop},
 };
 
@@ -138,6 +141,41 @@ impl Services {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Daemon {
+    /// What the watchdog wants to know.
+    pub fn alive(&self) -> Alive {
+        let mut zone = None;
+        self.zones.visit(|one, status| {
+            if status.state == ZoneState::Serving && one.members.is_none() {
+                zone.get_or_insert_with(|| one.name.clone());
+            }
+        });
+        // An address that comes with its announcement is there only then.
+        let mut servers = Vec::new();
+        for (service, status) in self.config.services.iter().zip(self.services.status()) {
+            for address in &service.addresses {
+                let family = if address.is_ipv4() { Family::V4 } else { Family::V6 };
+                let announced = status
+                    .families
+                    .iter()
+                    .any(|one| one.family == family && one.route > Wanted::Withdrawn);
+                if announced && status.fault.is_none()
+                    || !self.config.listen.coming.contains(address)
+                {
+                    servers.push(SocketAddr::new(*address, self.config.listen.port));
+                }
+            }
+        }
+        Alive {
+            ready: self.is_ready(),
+            attachments: self.plane.attachments(),
+            answered: [health::answered(&self.udp), health::answered(&self.tcp)],
+            zone,
+            servers,
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub fn node(service: &str) -> Node {
     node
 }
 
-const BOTH: [&str; 2] = ["192.0.2.0/24", "2001:db8::/48"];
+pub const BOTH: [&str; 2] = ["192.0.2.0/24", "2001:db8::/48"];
 
 fn edge(place: &Place, more: &str, exported: &str) -> Bird {
     let channels = format!(
@@ -158,4 +158,33 @@ fn protocols_are_switched_on_and_off() {
     assert_eq!(node.run(&["withdraw", "--config", "r.toml"]).code, Some(0));
     until("withdrawn", || world.prefixes().is_empty());
     drop(bird);
+}
+
+#[test]
+fn the_watchdog_withdraws_when_the_daemon_is_frozen_or_dead() {
+    let place = Place::new(true);
+    let world = place.world();
+    let own = "protocol static any4 { disabled; ipv4; route 192.0.2.0/24 blackhole; }\nprotocol \
+               static any6 { disabled; ipv6; route 2001:db8::/48 blackhole; }";
+    let _bird = edge(&place, own, "where source = RTS_STATIC");
+    let node = node(&format!(
+        "bird = {{ socket = \"{}\", protocol-v4 = \"any4\", protocol-v6 = \"any6\" }}\n[watchdog]\n\
+         interval = \"100ms\"\nfall = 3\nrise = 3\n",
+        place.path("edge.ctl").display(),
+    ));
+    let daemon = node.serve();
+    until("both prefixes", || world.prefixes() == BOTH);
+    let _watchdog =
+        place.start("watchdog", node.command().args(["watchdog", "--config", "r.toml"]));
+
+    daemon.signal(libc::SIGSTOP);
+    until("withdrawn while frozen", || world.prefixes().is_empty());
+    daemon.signal(libc::SIGCONT);
+    until("announced again", || world.prefixes() == BOTH);
+
+    // Killed, and nothing in the kernel answers for it.
+    drop(daemon);
+    until("withdrawn when dead", || world.prefixes().is_empty());
+    let _daemon = node.serve();
+    until("announced by the next", || world.prefixes() == BOTH);
 }

@@ -7,4 +7,6 @@
 mod harness;
 
 mod bird;
+mod exabgp;
+mod frr;
 mod place;

@@ -93,7 +93,7 @@ impl Place {
             &format!(
                 "log stderr all;\nrouter id {WORLD};\nprotocol device {{}}\nprotocol bgp edge {{\n  \
                  local {WORLD} as 65000;\n  neighbor {EDGE} as 65001;\n  strict bind yes;\n  \
-                 multihop;\n  passive yes;\n  connect retry time 1;\n  error wait time 1, 2;\n  \
+                 multihop;\n  graceful restart off;\n  passive yes;\n  connect retry time 1;\n  error wait time 1, 2;\n  \
                  {channels}\n}}\n"
             ),
         )
