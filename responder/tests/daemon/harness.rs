@@ -86,6 +86,13 @@ impl Node {
 
     /// The same, with something done to its command.
     pub fn serve_with(&self, prepare: impl FnOnce(&mut Command)) -> Daemon<'_> {
+        let daemon = self.launch(prepare);
+        assert_eq!(daemon.notification(), "READY=1", "{}", daemon.log());
+        daemon
+    }
+
+    /// Starts the daemon, and waits for nothing.
+    pub fn launch(&self, prepare: impl FnOnce(&mut Command)) -> Daemon<'_> {
         let socket = self.path("notify");
         let _ = fs::remove_file(&socket);
         let notify = UnixDatagram::bind(&socket).unwrap();
@@ -104,9 +111,7 @@ impl Node {
         }
         prepare(&mut command);
         let child = command.spawn().unwrap();
-        let daemon = Daemon { node: self, child, notify };
-        assert_eq!(daemon.notification(), "READY=1", "{}", daemon.log());
-        daemon
+        Daemon { node: self, child, notify }
     }
 }
 
@@ -188,7 +193,9 @@ impl Daemon<'_> {
         let socket = self.udp();
         socket.send(query).unwrap();
         let mut buffer = [0; 4096];
-        let length = socket.recv(&mut buffer).unwrap();
+        let length = socket.recv(&mut buffer).unwrap_or_else(|error| {
+            panic!("the daemon does not answer: {error}\n{}", self.log());
+        });
         buffer[..length].to_vec()
     }
 

@@ -21,15 +21,17 @@ use crate::{
     primaries::{PATIENT, is_served, node, secondary},
 };
 
+/// The zone that is transferred.
+pub const ZONE: &str = "tld.test.";
 /// How many kills, unless the environment says otherwise.
 const KILLS: u32 = 12;
 /// Names that say the serial of their version.
 const NAMES: u32 = 300;
 
 /// A version: every name says its serial. The tenth versions are so different that they come as a whole.
-fn version(serial: u32) -> String {
+pub fn version(origin: &str, serial: u32) -> String {
     let mut text = format!(
-        "$ORIGIN tld.test.\n$TTL 60\n@ SOA ns1 hostmaster {serial} 7200 3600 1209600 300\n@ NS ns1\nns1 \
+        "$ORIGIN {origin}\n$TTL 60\n@ SOA ns1 hostmaster {serial} 7200 3600 1209600 300\n@ NS ns1\nns1 \
          A 192.0.2.1\n"
     );
     for name in 0..NAMES {
@@ -41,11 +43,11 @@ fn version(serial: u32) -> String {
     text
 }
 
-fn texts(daemon: &Daemon<'_>) -> BTreeSet<String> {
+fn texts(daemon: &Daemon<'_>, zone: &str) -> BTreeSet<String> {
     let names = (0..NAMES).step_by(17);
     names
         .map(|name| {
-            let query = query(3, &format!("n{name}.tld.test."), RecordType::TXT);
+            let query = query(3, &format!("n{name}.{zone}"), RecordType::TXT);
             let reply = Message::from_vec(&daemon.ask(&query)).unwrap();
             assert_eq!(reply.answers.len(), 1, "{reply}");
             reply.answers[0].data.to_string().trim_matches('"').to_owned()
@@ -53,16 +55,16 @@ fn texts(daemon: &Daemon<'_>) -> BTreeSet<String> {
         .collect()
 }
 
-fn soa(daemon: &Daemon<'_>) -> u32 {
-    serial(&daemon.ask(&query(3, "tld.test.", RecordType::SOA)))
+pub fn soa(daemon: &Daemon<'_>, zone: &str) -> u32 {
+    serial(&daemon.ask(&query(3, zone, RecordType::SOA)))
 }
 
 /// What is served: one version, whole. Asked again where a new one came in between.
-fn served(daemon: &Daemon<'_>) -> u32 {
+pub fn served(daemon: &Daemon<'_>, zone: &str) -> u32 {
     for _ in 0..100 {
-        let before = soa(daemon);
-        let texts = texts(daemon);
-        if soa(daemon) == before {
+        let before = soa(daemon, zone);
+        let texts = texts(daemon, zone);
+        if soa(daemon, zone) == before {
             assert_eq!(texts, BTreeSet::from([before.to_string()]), "{}", daemon.log());
             return before;
         }
@@ -77,8 +79,8 @@ fn each_start_after_a_kill_serves_a_whole_version() {
     let mut node = node("");
     let plan = Plan {
         kind: Kind::Knot,
-        zone: "tld.test.",
-        text: &version(1),
+        zone: ZONE,
+        text: &version(ZONE, 1),
         algorithm: None,
         notify: Some(node.port),
     };
@@ -96,18 +98,18 @@ fn each_start_after_a_kill_serves_a_whole_version() {
         scope.spawn(move || {
             while !stop.load(Relaxed) {
                 let next = current.load(Relaxed) + 1;
-                primary.update("tld.test.", &version(next));
+                primary.update(ZONE, &version(ZONE, next));
                 current.store(next, Relaxed);
                 thread::sleep(Duration::from_millis(40));
             }
         });
         for round in 0..kills {
             let daemon = node.serve();
-            let found = served(&daemon);
+            let found = served(&daemon, ZONE);
             assert!(found >= seen, "{seen} was seen, {found} is served after kill {round}");
             // Moments spread over what a transfer takes.
             thread::sleep(Duration::from_micros(u64::from(round * 7919 % 211) * 1000));
-            seen = soa(&daemon);
+            seen = soa(&daemon, ZONE);
             for line in daemon.log().lines().filter(|line| line.contains("zone transferred")) {
                 let form = line.split("kind=\"").nth(1).and_then(|rest| rest.split('"').next());
                 forms.extend(form.map(str::to_owned));

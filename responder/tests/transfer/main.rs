@@ -9,6 +9,7 @@ mod harness;
 #[allow(dead_code)]
 mod servers;
 
+mod anywhere;
 #[path = "../distribution/ask.rs"]
 #[allow(dead_code)]
 mod ask;

@@ -8,6 +8,7 @@ mod ferret;
 mod fuzz;
 mod ixfr_million;
 mod kill;
+mod kill_anywhere;
 mod load;
 mod million;
 mod off_equal;
@@ -154,6 +155,13 @@ const CHECKS: &[Check] = &[
                 steady load: no answer lost; after the lease the kernel passes everything; stop with \
                 detach leaves nothing",
         run: kill::run,
+    },
+    Check {
+        name: "kill-anywhere",
+        claim: "1,000 kills at random moments of start, load, commit, transfer and stop, 200 with the disk \
+                full and 200 with files of the state cut short: every start is clean, serves whole \
+                versions, none older than one that was seen, and fetches anew what was damaged",
+        run: kill_anywhere::run,
     },
     Check {
         name: "kill-transfers",

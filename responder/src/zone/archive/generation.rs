@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io,
     ops::Range,
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     sync::{
         OnceLock,
@@ -30,6 +31,8 @@ const BUILDING: &str = "building";
 
 /// The file that LMDB keeps its pages in.
 const DATA: &str = "data.mdb";
+/// The file of LMDB's readers.
+const LOCK: &str = "lock.mdb";
 
 /// Owners read or written before it is worth while to give pages back at the end of a view or an edit. A
 /// page fault maps up to 16 pages.
@@ -114,6 +117,7 @@ impl Generation {
         let map = usize::try_from(map.next_multiple_of(page)).unwrap_or(usize::MAX);
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         options.map_size(map).max_dbs(5).max_readers(limits.views);
+        reserve_lock(folder, limits.views)?;
         // SAFETY: nothing but LMDB writes to the file: the archive is one process', and its folder is in
         // the daemon's state. No flag is set that weakens its locks.
         let env = unsafe { options.open(folder) }.at(folder)?;
@@ -254,6 +258,35 @@ fn create<'e>(
     flags: DatabaseFlags,
 ) -> heed::Result<Database<'e, Bytes, Bytes>> {
     opener.database_options().types::<Bytes, Bytes>().name(name).flags(flags).create(txn)
+}
+
+/// Gives the file of readers its blocks. LMDB writes it as memory: with a full disk a block that is missing
+/// would be a fault of the processor (SIGBUS), and here it is an error.
+fn reserve_lock(folder: &Path, views: u32) -> Result<(), Error> {
+    // A reader has a cache line, and two more stand in front of all (LMDB's `MDB_txninfo`): the length that
+    // LMDB would give it. It takes a file that is there as it is.
+    let length = (u64::from(views) + 2) * 64;
+    let path = folder.join(LOCK);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .at(&path)?;
+    fallocate(&file, 0, length).at(&path)
+}
+
+/// Allocates a stretch of a file, and zeros what was not there.
+fn fallocate(file: &File, start: u64, length: u64) -> io::Result<()> {
+    let (Ok(start), Ok(length)) = (start.try_into(), length.try_into()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    // SAFETY: a plain system call on an open file; glibc writes zeros where the file system cannot do it.
+    match unsafe { libc::posix_fallocate(file.as_raw_fd(), start, length) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
 }
 
 /// Makes sure that every page that the data file speaks of can be read. A page that a crash or a copy cut
