@@ -23,7 +23,8 @@ fn analyze(arguments: &[&str], unit: &Path) -> String {
 
 #[test]
 fn the_unit_is_shut_in() {
-    let text = analyze(&["security", "--offline=true", "--no-pager"], &packaged("responder.service"));
+    let text =
+        analyze(&["security", "--offline=true", "--no-pager"], &packaged("responder.service"));
     let line = text.lines().find(|line| line.contains("Overall exposure level")).expect(&text);
     let level = line.split_ascii_whitespace().find_map(|word| word.parse::<f64>().ok());
     let level = level.expect(line);

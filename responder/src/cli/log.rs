@@ -10,8 +10,8 @@ use crate::control::{Reply, Request, client};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// error, warn, info, debug or trace; or a filter by module, such as
-    /// `info,responder::transfer=debug`.
+    /// error, warn, info, debug or trace; or a filter by journey (query, zone, route, node) or module,
+    /// such as `info,zone=debug` or `info,responder::transfer=debug`.
     filter: String,
     #[command(flatten)]
     target: Target,

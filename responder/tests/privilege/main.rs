@@ -93,8 +93,11 @@ fn it_does_not_go_on_without_its_helper() {
     assert_eq!(unsafe { libc::kill(helper as i32, libc::SIGKILL) }, 0);
     assert_eq!(daemon.wait(), Some(1), "{}", daemon.log());
     assert!(daemon.log().contains("the helper process has ended"), "{}", daemon.log());
-    // What the kernel has it keeps, for the daemon that follows.
+    // What the kernel has it keeps, for the daemon that follows; or until it is detached.
     assert!(node.pins().iter().any(|pin| pin.starts_with("xdp-")), "{:?}", node.pins());
+    let ran = node.node.run(&["detach", "--config", "r.toml"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(node.pins(), Vec::<String>::new(), "{ran:?}");
 }
 
 #[test]

@@ -19,7 +19,11 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     for (name, test, kills) in [
         ("anywhere", "each_start_after_a_kill_anywhere_is_clean", kills),
         ("full disk", "each_start_with_a_full_disk_serves_what_was_kept", few),
-        ("files cut short", "files_of_the_state_that_were_cut_short_are_told_and_fetched_anew", few),
+        (
+            "files cut short",
+            "files_of_the_state_that_were_cut_short_are_told_and_fetched_anew",
+            few,
+        ),
     ] {
         let trial = Trial {
             program: "transfer",

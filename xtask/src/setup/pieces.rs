@@ -129,6 +129,8 @@ pub fn all() -> Vec<Piece> {
         piece("BIRD", Test, || program("bird"), Packages(&["bird2"])),
         piece("FRR", Test, || file("/usr/lib/frr/bgpd"), Packages(&["frr"])),
         piece("ExaBGP", Test, || program("exabgp"), Packages(&["exabgp"])),
+        // What reads the unit in packaging/.
+        piece("systemd-analyze", Test, || program("systemd-analyze"), Packages(&["systemd"])),
         piece("ps", Test, || program("ps"), Packages(&["procps"])),
         piece(
             "libbpf's headers",
