@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -88,6 +89,8 @@ impl Cloud {
     /// When something does not start, or the cloud does not come to rest.
     pub fn start(program: &Path) -> anyhow::Result<Self> {
         let scratch = Scratch::create()?;
+        // FRR runs as a user of its own; what is secret has modes of its own.
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o711))?;
         let bpffs = scratch.mount_bpffs()?;
         let topology = &WORLD;
         let world = World::create(topology, scratch.path())?;

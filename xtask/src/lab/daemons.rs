@@ -9,10 +9,9 @@ use std::{
 };
 
 use super::{
-    addresses::{self, CLOUD_AS, Segment},
-    bird,
+    addresses::{self, Segment},
     examples::{fill, repeat},
-    primary,
+    primary, routing,
     topology::{Node, Topology},
     world::{self, UP, World},
 };
@@ -23,7 +22,6 @@ use crate::{
 
 const NODE: &str = include_str!("../../../examples/cloud/node.toml");
 const DISTRIBUTOR: &str = include_str!("../../../examples/cloud/distributor.toml");
-const BIRD: &str = include_str!("../../../examples/cloud/bird/bird.conf");
 /// The secret between distributors and nodes.
 const NODES_SECRET: &str = "bm9kZXMgbm9kZXMgbm9kZXMgbm9kZXMgbm9kZXMgbm8=";
 /// How long a daemon may take to be ready, on a machine that is busy otherwise.
@@ -89,6 +87,7 @@ impl NodeHome {
         let pins = bpffs.join(node.id).display().to_string();
         text = text
             .replace("[xdp]\n", &format!("[xdp]\nreceive-scaling = \"off\"\npins = \"{pins}\"\n"));
+        text += &routing::service(node.routing, &folder)?;
         text += "[limits]\nudp-threads = 1\n";
         let config = folder.join("responder.toml");
         fs::write(&config, text)?;
@@ -107,47 +106,23 @@ impl NodeHome {
     /// # Errors
     /// When they cannot be configured or started.
     pub fn start_routing(&mut self, world: &World) -> anyhow::Result<()> {
-        let number = world.topology.number(self.node.place);
-        let [router, own] = addresses::segment(number, Segment::Node);
-        let run = self.folder.join("run").display().to_string();
-        let text = fill(
-            BIRD,
-            &[
-                ("log syslog", "log stderr"),
-                ("198.51.100.2", &own[0].to_string()),
-                ("198.51.100.1", &router[0].to_string()),
-                ("2001:db8:100::1", &router[1].to_string()),
-                ("64512", &CLOUD_AS.to_string()),
-                ("64601", &addresses::place_as(number).to_string()),
-                ("/run/responder", &run),
-            ],
-        )?;
-        let config = self.folder.join("bird.conf");
-        fs::write(&config, text)?;
-        let mut stand_in = String::new();
-        for (family, channel) in ["ipv4", "ipv6"].iter().enumerate() {
-            stand_in += &format!(
-                "protocol static responder_cloud_{channel} {{ {channel}; route {} blackhole; }}\n",
-                addresses::PREFIXES[family]
-            );
-        }
-        fs::write(self.folder.join("run/bird.conf"), stand_in)?;
-        self.routing = vec![bird::start(world.space(self.node.id), &config, &self.folder)?];
+        self.routing.clear();
+        self.routing = routing::start(world, self.node, &self.folder, &self.program)?;
         Ok(())
+    }
+
+    /// Runs a command of `responder` about this node.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn run(&self, world: &World, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = world.space(self.node.id).command(&self.program);
+        process::output(command.args(words).arg("--config").arg(&self.config))
     }
 
     /// A command of `responder` about this node, as one would type it.
     pub fn command(&self, words: &str) -> String {
         format!("{} {words} --config {}", self.program.display(), self.config.display())
-    }
-
-    /// Takes what a dead daemon left out of the kernel, as a reboot does.
-    ///
-    /// # Errors
-    /// When that fails.
-    pub fn detach(&self, world: &World) -> anyhow::Result<()> {
-        let mut command = world.space(self.node.id).command(&self.program);
-        process::output(command.args(["detach", "--config"]).arg(&self.config)).map(drop)
     }
 
     /// Starts what does not run.

@@ -11,6 +11,7 @@ mod map;
 mod primary;
 mod report;
 mod router;
+mod routing;
 mod scale;
 mod steps;
 mod topology;

@@ -27,6 +27,17 @@ pub struct Link {
     pub length: usize,
 }
 
+/// Which routing daemon a node runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routing {
+    /// BIRD, with BGP and BFD.
+    Bird,
+    /// FRR: zebra, bgpd and bfdd.
+    Frr,
+    /// ExaBGP for BGP, and a BIRD beside it that speaks BFD alone.
+    ExaBgp,
+}
+
 /// A node of the cloud.
 #[derive(Debug)]
 pub struct Node {
@@ -34,6 +45,8 @@ pub struct Node {
     pub id: &'static str,
     /// The place that it stands in.
     pub place: &'static str,
+    /// What speaks BGP for it.
+    pub routing: Routing,
     /// Whether it joins only later, in a step of the script.
     pub joins_later: bool,
 }
@@ -87,8 +100,8 @@ const fn link(ends: (&'static str, &'static str), length: usize) -> Link {
     Link { ends, length }
 }
 
-const fn node(id: &'static str, place: &'static str) -> Node {
-    Node { id, place, joins_later: false }
+const fn node(id: &'static str, place: &'static str, routing: Routing) -> Node {
+    Node { id, place, routing, joins_later: false }
 }
 
 /// The one world that there is.
@@ -122,13 +135,13 @@ pub const WORLD: Topology = Topology {
         link(("gru", "mia"), 15),
     ],
     nodes: &[
-        node("scl1", "scl"),
-        node("gru1", "gru"),
-        node("sjo1", "sjo"),
-        node("eze1", "eze"),
-        node("mvd1", "mvd"),
-        node("mia1", "mia"),
-        Node { id: "bog1", place: "bog", joins_later: true },
+        node("scl1", "scl", Routing::Bird),
+        node("gru1", "gru", Routing::Bird),
+        node("sjo1", "sjo", Routing::Bird),
+        node("eze1", "eze", Routing::ExaBgp),
+        node("mvd1", "mvd", Routing::Frr),
+        node("mia1", "mia", Routing::Bird),
+        Node { id: "bog1", place: "bog", routing: Routing::Bird, joins_later: true },
     ],
     distributors: &["mia", "bog"],
     primaries: &[

@@ -15,7 +15,7 @@ use anyhow::{Context as _, ensure};
 use super::{
     addresses::{self, Segment},
     bird, router,
-    topology::{Link, Topology},
+    topology::{Link, Routing, Topology},
 };
 use crate::{
     net::{Blocked, End, Namespace, block, join, let_pass},
@@ -72,8 +72,10 @@ impl World {
             let space = world.space(node.place);
             let passing = space.enter(|| let_pass(Segment::Node.interface()))??;
             world._passing.push(passing);
+            let routing = node.routing;
             let node = world.space(node.id);
-            for address in addresses::SERVICE {
+            // FRR's node has the addresses only while it announces them.
+            for address in addresses::SERVICE.iter().filter(|_| routing != Routing::Frr) {
                 process::output(&mut node.ip([
                     "address",
                     "add",

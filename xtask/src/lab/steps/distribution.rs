@@ -81,7 +81,7 @@ pub fn cold_boot(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     nodes::node(cloud, NODE)?.routing.clear();
     observe(cloud, report, ("it goes", start), (&before, &without), Some(NODE))?;
     nodes::end_daemon(cloud, NODE, libc::SIGKILL)?;
-    cloud.nodes.get(NODE).context("the node")?.detach(&cloud.world)?;
+    cloud.nodes.get(NODE).context("the node")?.run(&cloud.world, &["detach"])?;
     let start = Instant::now();
     // Not all that is dead: only this node.
     let Cloud { nodes, world, .. } = cloud;
