@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::atomic::{AtomicU16, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A socket of the calling thread's namespace that asks one server.
@@ -45,4 +45,26 @@ pub fn serial(socket: &UdpSocket, zone: &str) -> io::Result<Option<u32>> {
         let serial = reply.len().checked_sub(20).and_then(|at| reply[at..].first_chunk::<4>());
         return Ok(serial.filter(|_| has_answer).map(|octets| u32::from_be_bytes(*octets)));
     }
+}
+
+/// Asks so many different names in every millisecond, and hears no reply; how many were asked.
+pub fn flood(socket: &UdpSocket, every_millisecond: u64, time: Duration) -> u64 {
+    let start = Instant::now();
+    let mut sent = 0;
+    while start.elapsed() < time {
+        let due = start.elapsed().as_millis() as u64 * every_millisecond;
+        // What a stall has kept from being sent is left out.
+        sent = due.saturating_sub(2 * every_millisecond).max(sent);
+        while sent < due {
+            let name = format!("{sent:016x}");
+            let mut message = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 16];
+            message.extend(name.as_bytes());
+            message.extend([2, b'c', b'r', 0, 0, 1, 0, 1]);
+            // What the kernel refuses is none that was asked, and replies are left to its buffer.
+            _ = socket.send(&message);
+            sent += 1;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sent
 }

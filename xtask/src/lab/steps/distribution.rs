@@ -52,6 +52,33 @@ pub fn new_client(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
+pub fn empty_catalog(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
+    let before = cloud.rest()?;
+    let all: Vec<&str> = cloud.topology().zones().collect();
+    let start = Instant::now();
+    list(cloud, &[])?;
+    thread::sleep(5 * SECOND);
+    let played = observe(cloud, report, ("an empty catalog", start), (&before, &before), None);
+    for id in &cloud.members {
+        for zone in &all {
+            let serial = serial(cloud, id, zone)?;
+            report.check(format!("{id} serves {zone} on"), serial.is_some());
+        }
+    }
+    // The former content again.
+    list(cloud, &all)?;
+    let members: Vec<&str> = cloud.members.iter().copied().collect();
+    for zone in &all {
+        let served = await_serial(cloud, zone, zones::FIRST, &members, Instant::now(), PATIENCE)?;
+        served.judge(report, &format!("{zone} after its catalog is back"), PATIENCE);
+    }
+    let start = Instant::now();
+    let serial = publish(cloud, all[0])?;
+    let served = await_serial(cloud, all[0], serial, &members, start, PATIENCE)?;
+    served.judge(report, "an update after the catalog is back", 10 * SECOND);
+    played.map(drop)
+}
+
 pub fn one_dies(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     let before = cloud.rest()?;
     let members: Vec<&str> = cloud.members.iter().copied().collect();

@@ -46,6 +46,23 @@ pub const SCRIPT: &[Step] = &[
         play: nodes::routing_stops,
     },
     Step {
+        name: "drain",
+        claim: "responder drain and undrain, with BIRD, ExaBGP and FRR, a restart in between: nothing is lost, \
+                no session ends, the drain survives",
+        play: nodes::drain,
+    },
+    Step {
+        name: "detached",
+        claim: "a node's program is detached under live BGP: its routes are withdrawn within 2 s",
+        play: nodes::detached,
+    },
+    Step {
+        name: "flood",
+        claim: "30,000 queries a second for names that do not exist at one node: no route moves, other nodes' \
+                places lose nothing",
+        play: nodes::flood,
+    },
+    Step {
         name: "update",
         claim: "a version of a zone that a hidden primary publishes is served by every node within 2 s, from \
                 each of the four makes",
@@ -56,6 +73,12 @@ pub const SCRIPT: &[Step] = &[
         claim: "a zone that the distributors add to the catalog is served by every node within 10 s, and \
                 gone from all when they drop it",
         play: distribution::new_client,
+    },
+    Step {
+        name: "empty-catalog",
+        claim: "both distributors publish an empty catalog: every node serves every zone on, and follows when \
+                the former one is back",
+        play: distribution::empty_catalog,
     },
     Step {
         name: "broken-zone",

@@ -2,14 +2,19 @@
 
 use std::{
     collections::BTreeSet,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
+use serde_json::Value;
 
 use super::{PATIENCE, Report, SECOND, distribution, observe};
-use crate::lab::{cloud::Cloud, daemons, zones};
+use crate::{
+    lab::{addresses, ask, cloud::Cloud, daemons, world::UP, zones},
+    process,
+};
 
 /// How long a daemon is left dead.
 const DEAD: Duration = Duration::from_secs(2);
@@ -112,6 +117,86 @@ pub fn last_one(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     let start = Instant::now();
     cloud.heal()?;
     observe(cloud, report, ("all back", start), (&after, &before), None)?;
+    Ok(())
+}
+
+pub fn drain(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
+    // One of each routing daemon.
+    for (id, restarts) in [("scl1", true), ("eze1", false), ("mvd1", false)] {
+        let drained = drain_one(cloud, report, id, restarts);
+        let before = cloud.expected(&cloud.without(id), &[]);
+        let start = Instant::now();
+        cloud.nodes[id].run(&cloud.world, &["undrain"])?;
+        drained?;
+        let after = cloud.rest()?;
+        observe(cloud, report, (&format!("{id} undrained"), start), (&before, &after), None)?;
+    }
+    Ok(())
+}
+
+fn drain_one(
+    cloud: &mut Cloud,
+    report: &mut Report,
+    id: &str,
+    restarts: bool,
+) -> anyhow::Result<()> {
+    let before = cloud.rest()?;
+    let after = cloud.expected(&cloud.without(id), &[]);
+    let start = Instant::now();
+    cloud.nodes[id].run(&cloud.world, &["drain"])?;
+    let event = format!("{id} drained");
+    let outcome = observe(cloud, report, (&event, start), (&before, &after), None)?;
+    report.within(&event, &outcome, 2 * SECOND);
+    if restarts {
+        let start = Instant::now();
+        end_daemon(cloud, id, libc::SIGTERM)?;
+        let Cloud { nodes, world, .. } = cloud;
+        nodes.get_mut(id).context("the node")?.start(world)?;
+        thread::sleep(3 * SECOND);
+        let event = format!("{id} restarted while drained");
+        observe(cloud, report, (&event, start), (&after, &after), None)?;
+    }
+    Ok(())
+}
+
+pub fn detached(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
+    const NODE: &str = "gru1";
+    let before = cloud.rest()?;
+    let after = cloud.expected(&cloud.without(NODE), &[]);
+    let link = xdp_link(cloud, NODE)?;
+    let start = Instant::now();
+    let mut detach = Command::new("bpftool");
+    process::output(detach.args(["link", "detach", "id", &link.to_string()]))?;
+    let event = "program detached";
+    let outcome = observe(cloud, report, (event, start), (&before, &after), Some(NODE))?;
+    report.within(event, &outcome, 2 * SECOND);
+    end_daemon(cloud, NODE, libc::SIGTERM)?;
+    let start = Instant::now();
+    let back = cloud.heal()?;
+    observe(cloud, report, ("attached again", start), (&after, &back), None)?;
+    Ok(())
+}
+
+/// The link that holds a node's XDP program in its interface.
+fn xdp_link(cloud: &Cloud, id: &str) -> anyhow::Result<u64> {
+    let mut show = cloud.world.space(id).command("bpftool");
+    let shown = process::output(show.args(["-j", "net", "show", "dev", UP]))?;
+    let shown: Value = serde_json::from_str(&shown)?;
+    let program = shown[0]["xdp"][0]["id"].as_u64().context("no XDP program")?;
+    let links = process::output(Command::new("bpftool").args(["-j", "link", "show"]))?;
+    let links: Value = serde_json::from_str(&links)?;
+    let of = |link: &Value| (link["prog_id"] == program).then(|| link["id"].as_u64()).flatten();
+    links.as_array().into_iter().flatten().find_map(of).context("no link holds the program")
+}
+
+pub fn flood(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
+    const NODE: &str = "sjo1";
+    let before = cloud.rest()?;
+    let socket = cloud.world.space("bog-r").enter(|| ask::socket(addresses::SERVICE[0]))??;
+    let start = Instant::now();
+    report.figure("queries of the flood", ask::flood(&socket, 30, Duration::from_secs(3)));
+    observe(cloud, report, ("flood from Bogotá", start), (&before, &before), Some(NODE))?;
+    report.converged = None;
     Ok(())
 }
 
