@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod catalog;
 pub mod cli;
+pub mod cloud;
 pub mod config;
 pub mod control;
 pub mod dataplane;

@@ -4,14 +4,24 @@
 //! |---|---|
 //! | this one | what a catalog says, or why it is broken |
 //! | [`membership`] | which catalog's word counts for which zone |
+//! | [`guard`] | what a new version must satisfy before its word counts |
+//! | [`options`] | what a catalog may say of a member |
+//! | [`switchboard`] | what it may say of the nodes of a cloud |
 //! | [`produce`] | a catalog from the configuration |
 
+pub mod guard;
 pub mod membership;
+pub mod options;
 pub mod produce;
+pub mod switchboard;
 
 use std::collections::BTreeMap;
 
 use responder_common::wire::rtype;
+use serde::{Deserialize, Serialize};
+
+use self::options::Options;
+pub use self::switchboard::Switchboard;
 
 use crate::{
     config::canonical_name,
@@ -25,8 +35,19 @@ const PTR: u16 = 12;
 /// The version that we understand (RFC 9432, section 4.2.1).
 const VERSION: &[u8] = b"2";
 
+/// What a catalog says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Content {
+    /// Its members, by name.
+    pub members: BTreeMap<String, Member>,
+    /// The switches of a cloud.
+    pub switchboard: Switchboard,
+}
+
 /// A zone that a catalog lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Member {
     /// The zone's apex, canonical.
     pub name: String,
@@ -36,6 +57,8 @@ pub struct Member {
     pub groups: Vec<String>,
     /// The catalog that may take it over, canonical (RFC 9432, section 4.3.1).
     pub handed_to: Option<String>,
+    /// Its options, as they are told: some may be unknown to us.
+    pub options: Options,
 }
 
 /// What a unique label owns so far.
@@ -44,15 +67,17 @@ struct Listing {
     member: Option<String>,
     groups: Vec<String>,
     handed_to: Option<String>,
+    options: Options,
 }
 
-/// Reads the members of the catalog at `apex` (lower-case wire form), by name.
+/// Reads what the catalog at `apex` (lower-case wire form) says.
 ///
 /// # Errors
 /// The catalog is broken, or not to be read: one line. Nothing that it says counts then (RFC 9432, section
 /// 5.1).
-pub fn read(contents: &impl Lookup, apex: &[u8]) -> Result<BTreeMap<String, Member>, String> {
+pub fn read(contents: &impl Lookup, apex: &[u8]) -> Result<Content, String> {
     let mut version = false;
+    let mut switchboard = Switchboard::default();
     let mut listings: BTreeMap<Vec<u8>, Listing> = BTreeMap::new();
     for owner in contents.all().map_err(|error| error.to_string())? {
         let owner = owner.map_err(|error| error.to_string())?;
@@ -73,8 +98,13 @@ pub fn read(contents: &impl Lookup, apex: &[u8]) -> Result<BTreeMap<String, Memb
             [b"coo", unique, b"zones"] => {
                 listings.entry(unique.to_vec()).or_default().handed_to = one_target(&owner)?;
             }
-            // The apex, and properties that we do not know.
-            _ => {}
+            [b"options", b"ext", unique, b"zones"] => {
+                let texts = texts(&owner);
+                let told = texts.iter().filter_map(|text| options::parse(text).ok());
+                listings.entry(unique.to_vec()).or_default().options = told.collect();
+            }
+            // Others: the apex, and properties that we do not know.
+            labels => switchboard.note(labels, &owner),
         }
     }
     if !version {
@@ -84,13 +114,13 @@ pub fn read(contents: &impl Lookup, apex: &[u8]) -> Result<BTreeMap<String, Memb
     for (unique, listing) in listings {
         // Properties of a member that is not there.
         let Some(name) = listing.member else { continue };
-        let Listing { groups, handed_to, .. } = listing;
-        let member = Member { name: name.clone(), unique, groups, handed_to };
+        let Listing { groups, handed_to, options, .. } = listing;
+        let member = Member { name: name.clone(), unique, groups, handed_to, options };
         if members.insert(name.clone(), member).is_some() {
             return Err(format!("it lists {name} twice"));
         }
     }
-    Ok(members)
+    Ok(Content { members, switchboard })
 }
 
 fn check_version(owner: &OwnerRef<'_>) -> Result<bool, String> {

@@ -1,5 +1,4 @@
-//! A catalog from the configuration: the zones that say `catalog`, written as a zone file which is served
-//! like any other.
+//! A catalog as a zone file, which is served like any other.
 
 use std::{
     collections::BTreeMap,
@@ -10,64 +9,85 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{Zone, ZoneSource};
+use super::{Content, Member, Switchboard, switchboard::Node};
+use crate::config::Zone;
 
 /// Octets of a zone's name's digest that make its unique label: the same zone is listed under the same
 /// label for ever, so that nobody begins anew with it.
 const UNIQUE: usize = 20;
 
-/// Writes the catalogs among `zones`, where what they list has changed.
-///
-/// # Errors
-/// A file cannot be written: one line.
-pub fn write(zones: &[Zone]) -> Result<(), String> {
-    for catalog in zones.iter().filter(|zone| zone.is_produced) {
-        let ZoneSource::File(file) = &catalog.source else { continue };
-        let members = zones.iter().filter_map(|zone| Some((zone, zone.listed.as_ref()?)));
-        let members: BTreeMap<&str, Option<&str>> = members
-            .filter(|(_, listed)| listed.catalog == catalog.name)
-            .map(|(zone, listed)| (zone.name.as_str(), listed.group.as_deref()))
-            .collect();
-        write_one(file, &catalog.name, &members)
-            .map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-    }
-    Ok(())
+/// What the configuration says that a produced catalog lists; nothing is drained.
+pub fn content(catalog: &Zone, zones: &[Zone]) -> Content {
+    let listed = zones.iter().filter_map(|zone| Some((zone, zone.listed.as_ref()?)));
+    let members: BTreeMap<String, Member> = listed
+        .filter(|(_, listed)| listed.catalog == catalog.name)
+        .map(|(zone, listed)| {
+            let member = Member {
+                name: zone.name.clone(),
+                unique: unique(&zone.name).into_bytes(),
+                groups: listed.group.clone().into_iter().collect(),
+                handed_to: None,
+                options: listed.options.clone(),
+            };
+            (zone.name.clone(), member)
+        })
+        .collect();
+    let node = |addresses: &std::collections::BTreeSet<std::net::IpAddr>| Node {
+        addresses: addresses.clone(),
+        ..Node::default()
+    };
+    let nodes = catalog.inventory.nodes.iter();
+    let nodes = nodes.map(|(id, addresses)| (id.clone(), node(addresses))).collect();
+    let floor = catalog.inventory.drain_floor;
+    Content { members, switchboard: Switchboard { nodes, floor, forced: false } }
 }
 
-fn write_one(file: &Path, apex: &str, members: &BTreeMap<&str, Option<&str>>) -> io::Result<()> {
-    let listed = records(apex, members);
+/// The label under which a zone is listed.
+fn unique(zone: &str) -> String {
+    let digest = Sha256::digest(zone.as_bytes());
+    digest[..UNIQUE].iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Writes a catalog where it says something else than before; the new serial then.
+///
+/// # Errors
+/// What the file system says.
+pub fn write(file: &Path, apex: &str, content: &Content) -> io::Result<Option<u32>> {
+    let listed = records(apex, content);
     let before = fs::read_to_string(file).unwrap_or_default();
     let (soa, rest) = before.split_once('\n').unwrap_or_default();
     if rest == listed {
-        return Ok(());
+        return Ok(None);
     }
     // Time goes on between versions; where it does not, the serial does.
     let former = soa.split_whitespace().nth(5).and_then(|serial| serial.parse::<u32>().ok());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let serial = (now as u32).max(former.map_or(1, |serial| serial.wrapping_add(1)));
     let text = format!("{apex} 0 SOA invalid. invalid. {serial} 60 60 1209600 0\n{listed}");
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let beside = file.with_extension("new");
-    fs::write(&beside, text)?;
-    fs::rename(beside, file)
+    crate::serve::replace(file, text.as_bytes())?;
+    Ok(Some(serial))
 }
 
 /// All records but the SOA (RFC 9432, section 4).
-fn records(apex: &str, members: &BTreeMap<&str, Option<&str>>) -> String {
+fn records(apex: &str, content: &Content) -> String {
     let below = if apex == "." { "" } else { apex };
     let mut text = format!("{apex} 0 NS invalid.\nversion.{below} 0 TXT \"2\"\n");
-    for (name, group) in members {
-        let digest = Sha256::digest(name.as_bytes());
-        let unique: String = digest[..UNIQUE].iter().map(|octet| format!("{octet:02x}")).collect();
+    for (name, member) in &content.members {
+        let unique = String::from_utf8_lossy(&member.unique);
         text += &format!("{unique}.zones.{below} 0 PTR {name}\n");
-        if let Some(group) = group {
-            let escaped = group.replace('\\', "\\\\").replace('"', "\\\"");
-            text += &format!("group.{unique}.zones.{below} 0 TXT \"{escaped}\"\n");
+        for group in &member.groups {
+            text += &format!("group.{unique}.zones.{below} 0 TXT \"{}\"\n", escaped(group));
+        }
+        for (option, value) in &member.options {
+            let told = escaped(&format!("{option}={value}"));
+            text += &format!("options.ext.{unique}.zones.{below} 0 TXT \"{told}\"\n");
         }
     }
-    text
+    text + &content.switchboard.records(below)
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]
@@ -78,18 +98,23 @@ mod tests {
     fn a_catalog_is_written_anew_only_where_it_lists_something_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("catalogs").join("c.zone");
-        let mut members = BTreeMap::from([("a.", None), ("b.", Some("g\"h"))]);
-        let serial = |text: &str| {
-            text.split_whitespace().nth(5).and_then(|word| word.parse::<u32>().ok()).expect("one")
+        let member = |name: &str, group: Option<&str>| Member {
+            name: name.to_owned(),
+            unique: unique(name).into_bytes(),
+            groups: group.map(str::to_owned).into_iter().collect(),
+            ..Member::default()
         };
-        write_one(&file, "c.", &members).expect("written");
-        let first = fs::read_to_string(&file).expect("text");
-        assert!(first.contains(" 0 PTR a.\n") && first.contains(" 0 TXT \"g\\\"h\"\n"), "{first}");
-        write_one(&file, "c.", &members).expect("written");
-        assert_eq!(fs::read_to_string(&file).expect("text"), first);
-        members.remove("a.");
-        write_one(&file, "c.", &members).expect("written");
-        let second = fs::read_to_string(&file).expect("text");
-        assert!(serial(&second) > serial(&first) && !second.contains("PTR a."), "{second}");
+        let mut content = Content::default();
+        content.members.insert("a.".into(), member("a.", None));
+        content.members.insert("b.".into(), member("b.", Some("g\"h")));
+        let first = write(&file, "c.", &content).expect("written").expect("new");
+        let text = fs::read_to_string(&file).expect("text");
+        assert!(text.contains(" 0 PTR a.\n") && text.contains(" 0 TXT \"g\\\"h\"\n"), "{text}");
+        assert_eq!(write(&file, "c.", &content).expect("written"), None);
+        assert_eq!(fs::read_to_string(&file).expect("text"), text);
+        content.members.remove("a.");
+        let second = write(&file, "c.", &content).expect("written").expect("new");
+        let text = fs::read_to_string(&file).expect("text");
+        assert!(second > first && !text.contains("PTR a."), "{text}");
     }
 }

@@ -2,7 +2,9 @@
 
 mod acl;
 mod announce;
+mod catalog;
 mod check;
+mod cloud;
 mod detach;
 mod dig;
 mod drain;
@@ -97,6 +99,10 @@ enum Command {
     /// Off, queries are left to the sockets, which give the same answers; the programs stay attached and
     /// count them (`pass-switched-off`). A switch is kept over restarts.
     Xdp(xdp::Arguments),
+    /// Commands for the catalogs that the running daemon follows.
+    Catalog(catalog::Arguments),
+    /// The switchboard of a cloud, on the distributor that produces its catalog.
+    Cloud(cloud::Arguments),
     /// Commands for the zones of the running daemon.
     Zone(zone::Arguments),
 }
@@ -147,6 +153,8 @@ pub fn main() -> ExitCode {
         Command::Limits(arguments) => limits::run(arguments),
         Command::Log(arguments) => log::run(arguments),
         Command::Xdp(arguments) => xdp::run(arguments),
+        Command::Catalog(arguments) => catalog::run(arguments),
+        Command::Cloud(arguments) => cloud::run(arguments),
         Command::Zone(arguments) => zone::run(arguments),
     };
     match result {

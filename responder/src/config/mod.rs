@@ -24,7 +24,7 @@ use std::{
 use ipnet::IpNet;
 
 pub use crate::limits::{Cookies, RateLimit};
-pub use catalogs::{Listed, Members};
+pub use catalogs::{Inventory, Listed, Members};
 pub use diagnostic::{Diagnostic, Faults, Position};
 pub use name::canonical_name;
 pub use services::{AnnouncedBy, Health, Peer, Service, Watchdog};
@@ -214,6 +214,8 @@ pub struct Zone {
     pub listed: Option<Listed>,
     /// Whether this is a catalog that is produced: its file is written by the daemon.
     pub is_produced: bool,
+    /// For a catalog that is produced: the nodes of the cloud.
+    pub inventory: Inventory,
     /// What its versions must satisfy before they are served, where it comes from primaries.
     pub guards: Guards,
     /// Rates of its own, if it has any.

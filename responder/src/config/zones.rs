@@ -108,6 +108,7 @@ fn read_zone(
     let members = catalogs::read_members(&table, templates);
     let listed = catalogs::read_listed(&table);
     let is_produced = table.boolean("produce-catalog").unwrap_or(false);
+    let inventory = catalogs::read_inventory(&table, is_produced);
     let primaries: Vec<Primary> = table
         .sections("primaries")
         .into_iter()
@@ -197,17 +198,13 @@ fn read_zone(
         listed,
         is_produced,
         rates,
+        inventory,
     })
 }
 
 /// What a zone's versions must satisfy.
 fn read_guards(table: &Table<'_>, directory: &Path) -> Guards {
-    let zonemd = table.parsed("zonemd", |text| match text {
-        "off" => Ok(Zonemd::Off),
-        "if-present" => Ok(Zonemd::IfPresent),
-        "required" => Ok(Zonemd::Required),
-        _ => Err("one of \"off\", \"if-present\" and \"required\"".to_owned()),
-    });
+    let zonemd = table.parsed("zonemd", Zonemd::parse);
     let mut words = table.list("check-command", |word| Ok(word.to_owned())).into_iter();
     let time = table.duration("check-time", Duration::from_secs(1)..=Duration::from_secs(3600));
     let program = words.next().map(|(program, _)| program);

@@ -13,6 +13,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{self, acl, top::Talker};
+pub use crate::catalog::membership::CatalogStatus;
+use crate::cloud::{Overview, Version};
 
 pub use history::ZoneEvent;
 pub use service::{Alive, FamilyStatus, ServiceStatus};
@@ -91,6 +93,45 @@ pub enum Request {
         /// The prefix.
         prefix: IpNet,
     },
+    /// How it stands with the catalogs that are followed.
+    CatalogStatus,
+    /// Let the version of a catalog that is held back count.
+    CatalogAccept {
+        /// The catalog.
+        catalog: String,
+    },
+    /// What the distributor says of its cloud.
+    CloudOverview {
+        /// The catalog; the one with nodes if absent.
+        catalog: Option<String>,
+    },
+    /// Drain or undrain a node or a service of it, by the switchboard.
+    CloudSwitch {
+        /// The catalog; the one with nodes if absent.
+        catalog: Option<String>,
+        /// The node.
+        node: String,
+        /// The service; all of them if absent.
+        service: Option<String>,
+        /// Whether it is to leave the routing.
+        drain: bool,
+        /// Whether fewer nodes than the floor may be left.
+        force: bool,
+    },
+    /// The versions of the cloud's catalog that were published.
+    CloudHistory {
+        /// The catalog; the one with nodes if absent.
+        catalog: Option<String>,
+    },
+    /// Publish a former version again.
+    CloudRollback {
+        /// The catalog; the one with nodes if absent.
+        catalog: Option<String>,
+        /// Its serial; the configuration is published again if absent.
+        serial: Option<u32>,
+        /// Whether fewer nodes than the floor may be left.
+        force: bool,
+    },
     /// Tell what happened to the zone lately.
     ZoneHistory {
         /// The zone.
@@ -108,7 +149,7 @@ pub enum Reply {
     Reloaded(Vec<Reloaded>),
     /// To [`Request::ZoneRefresh`] and [`Request::ZoneRetransfer`].
     Refreshed(Reloaded),
-    /// To [`Request::Log`] and [`Request::Xdp`].
+    /// To [`Request::Log`], [`Request::Xdp`] and other requests that are done or not.
     Done,
     /// To [`Request::Alive`].
     Alive(Alive),
@@ -118,6 +159,12 @@ pub enum Reply {
     Talkers(limits::Mode, Vec<Talker>),
     /// To the requests for the access list: the list as it is now.
     Acl(Vec<(IpNet, acl::Action)>),
+    /// To [`Request::CatalogStatus`].
+    Catalogs(Vec<CatalogStatus>),
+    /// To [`Request::CloudOverview`].
+    Cloud(Box<Overview>),
+    /// To [`Request::CloudHistory`]: the last version first.
+    CloudHistory(Vec<Version>),
     /// To [`Request::ZoneHistory`]: the last event first.
     History(Vec<ZoneEvent>),
     /// The request could not be served: one line for a person.

@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{REQUEST_OCTETS, Reloaded, Reply, Request};
 use crate::{
+    cloud::desk::Switch,
     config::canonical_name,
     limits::acl,
     serve::Daemon,
@@ -135,6 +136,23 @@ async fn handle(request: Request, daemon: &Arc<Daemon>) -> Reply {
             };
             edited(daemon.edit_acl(remove), &daemon)
         }
+        Request::CatalogStatus => Reply::Catalogs(daemon.catalogs()),
+        Request::CatalogAccept { catalog } => done(daemon.accept_catalog(&catalog)),
+        Request::CloudOverview { catalog } => match daemon.cloud(catalog.as_deref()) {
+            Ok(overview) => Reply::Cloud(Box::new(overview)),
+            Err(error) => Reply::Error(format!("{error:#}")),
+        },
+        Request::CloudSwitch { catalog, node, service, drain, force } => {
+            let switch = Switch { node: &node, service: service.as_deref(), drain, force };
+            done(daemon.switch_cloud(catalog.as_deref(), &switch))
+        }
+        Request::CloudHistory { catalog } => match daemon.cloud_history(catalog.as_deref()) {
+            Ok(versions) => Reply::CloudHistory(versions),
+            Err(error) => Reply::Error(format!("{error:#}")),
+        },
+        Request::CloudRollback { catalog, serial, force } => {
+            done(daemon.roll_cloud_back(catalog.as_deref(), serial, force))
+        }
         Request::ZoneHistory { zone } => match daemon.zones.history(&zone) {
             Ok(events) => Reply::History(events),
             Err(error) => Reply::Error(format!("{error:#}")),
@@ -158,6 +176,14 @@ fn drain(daemon: &Daemon, service: Option<&str>, drained: bool) -> Reply {
 fn edited(result: Result<()>, daemon: &Daemon) -> Reply {
     match result {
         Ok(()) => Reply::Acl(daemon.acl()),
+        Err(error) => Reply::Error(format!("{error:#}")),
+    }
+}
+
+/// The reply to what is done or not.
+fn done(result: Result<()>) -> Reply {
+    match result {
+        Ok(()) => Reply::Done,
         Err(error) => Reply::Error(format!("{error:#}")),
     }
 }

@@ -1,26 +1,46 @@
-//! The zones that the daemon serves: those of the configuration, and the members of its catalogs.
+//! The zones that the daemon serves: those of the configuration, and the members of its catalogs; and what
+//! catalogs say of this node.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
+use anyhow::{Result, anyhow};
 use tokio::task::spawn_blocking;
 use tracing::error;
 
 use super::Daemon;
 use crate::{
-    catalog::{self, membership::Membership, produce},
-    config::Config,
+    catalog::{
+        self,
+        membership::{CatalogStatus, Heard, Membership, Outcome},
+    },
+    cloud::Desk,
+    config::{Config, Zone},
     transfer::Library as _,
-    zone::name,
+    zone::{archive::Lookup as _, name},
 };
 
 /// What the configuration says now, and what catalogs add to it.
-#[derive(Default)]
 pub struct Catalogs(Mutex<State>);
 
-#[derive(Default)]
 struct State {
     config: Config,
     membership: Membership,
+    /// The catalogs that are produced here.
+    desk: Desk,
+}
+
+impl Catalogs {
+    /// Goes on from what is kept in a state directory.
+    pub fn kept_in(state: &Path) -> Self {
+        Self(Mutex::new(State {
+            config: Config::default(),
+            membership: Membership::kept_in(state),
+            desk: Desk::kept_in(state),
+        }))
+    }
 }
 
 impl Daemon {
@@ -31,40 +51,88 @@ impl Daemon {
         self.follow(&mut state);
     }
 
+    /// How it stands with the catalogs that are followed.
+    pub fn catalogs(&self) -> Vec<CatalogStatus> {
+        let state = lock(&self.catalogs.0);
+        state.membership.status(&state.config)
+    }
+
+    /// Lets the version of a catalog that is held back count.
+    ///
+    /// # Errors
+    /// There is no such catalog, or nothing is held back: one line.
+    pub fn accept_catalog(&self, name: &str) -> Result<()> {
+        let name = self.zones.known(name, false)?;
+        let mut state = lock(&self.catalogs.0);
+        let (serial, _) =
+            self.hear(&name).ok_or_else(|| anyhow!("catalog \"{name}\" is not served yet"))?;
+        state.membership.accept(&name, serial).map_err(anyhow::Error::msg)?;
+        self.follow(&mut state);
+        Ok(())
+    }
+
+    /// Does something with the catalogs that are produced here, and publishes what comes of it.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub(super) fn at_desk<T>(
+        &self,
+        work: impl FnOnce(&mut Desk, &[Zone]) -> Result<T>,
+    ) -> Result<T> {
+        let done = {
+            let mut state = lock(&self.catalogs.0);
+            let State { config, desk, .. } = &mut *state;
+            let done = work(desk, &config.zones)?;
+            self.follow(&mut state);
+            done
+        };
+        self.zones.load_changed();
+        Ok(done)
+    }
+
+    /// Looks at the catalogs that are produced here.
+    ///
+    /// # Errors
+    /// Those of `look`.
+    pub(super) fn look_at_desk<T>(
+        &self,
+        look: impl FnOnce(&Desk, &[Zone]) -> Result<T>,
+    ) -> Result<T> {
+        let state = lock(&self.catalogs.0);
+        look(&state.desk, &state.config.zones)
+    }
+
     /// Serves what configuration and catalogs say.
     fn follow(&self, state: &mut State) {
-        let State { config, membership } = state;
+        let State { config, membership, desk } = state;
         // Catalogs that are on disk say something only once they are served.
-        let first = self.served(config, membership);
-        let mut zones = self.serve_zones(config, &first);
-        let second = self.served(config, membership);
+        let first = membership.follow(config, |name| self.hear(name));
+        let mut zones = self.serve_zones(config, &first, desk);
+        let second = membership.follow(config, |name| self.hear(name));
         if second != first {
-            zones = self.serve_zones(config, &second);
+            zones = self.serve_zones(config, &second, desk);
         }
         self.transfers.configure(&Config { zones, ..config.clone() });
+        if let Some(switchboard) = &second.switchboard {
+            self.follow_switches(&switchboard.drained(&config.node.id));
+        }
     }
 
-    fn served(&self, config: &Config, membership: &mut Membership) -> catalog::membership::Outcome {
-        membership.follow(config, |name| {
-            let volume = self.zones.volume(name)?;
-            let serial = volume.serial?;
-            let view = volume.archive?.read().ok()?;
-            let apex = name::from_text_lower(name).ok()?;
-            use crate::zone::archive::Lookup as _;
-            // A version that is not yet on disk comes again in a moment.
-            (view.serial().ok()? == Some(serial)).then(|| catalog::read(&view, &apex))
-        })
+    /// What the version of a catalog that is served says; none where it is not served, or not yet on disk:
+    /// then it comes again in a moment.
+    fn hear(&self, name: &str) -> Option<Heard> {
+        let volume = self.zones.volume(name)?;
+        let serial = volume.serial?;
+        let view = volume.archive?.read().ok()?;
+        let apex = name::from_text_lower(name).ok()?;
+        (view.serial().ok()? == Some(serial)).then(|| (serial, catalog::read(&view, &apex)))
     }
 
-    fn serve_zones(
-        &self,
-        config: &Config,
-        outcome: &catalog::membership::Outcome,
-    ) -> Vec<crate::config::Zone> {
+    fn serve_zones(&self, config: &Config, outcome: &Outcome, desk: &mut Desk) -> Vec<Zone> {
         let mut zones = config.zones.clone();
         zones.extend(outcome.zones.iter().cloned());
-        if let Err(message) = produce::write(&zones) {
-            error!("a catalog is not produced: {message}");
+        if let Err(message) = desk.publish(&zones) {
+            error!("a catalog is not produced: {message:#}");
         }
         if !outcome.reset.is_empty() {
             let kept = zones.iter().filter(|zone| !outcome.reset.contains(&zone.name));

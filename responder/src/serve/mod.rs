@@ -7,6 +7,7 @@
 
 mod armour;
 mod catalogs;
+mod cloud;
 mod counters;
 mod notify;
 mod plane;
@@ -40,6 +41,7 @@ use tracing::{error, info, warn};
 
 pub use counters::{Counters, Event};
 pub use plane::{OnStop, Plane, interface_exists, label as mode_label};
+pub(crate) use state::replace;
 pub use switches::{SwitchedOff, Switches};
 pub use zones::Zones;
 
@@ -71,6 +73,7 @@ pub struct Daemon {
     catalogs: Catalogs,
     /// What it announces.
     pub services: Services,
+    followed: cloud::Followed,
     /// The kernel's part.
     pub plane: Plane,
     /// What of it an operator has switched off.
@@ -100,8 +103,9 @@ impl Daemon {
         Ok(Arc::new(Self {
             transfers,
             zones,
-            catalogs: Catalogs::default(),
             services: Services::new(&config),
+            followed: cloud::Followed::default(),
+            catalogs: Catalogs::kept_in(&config.node.state),
             plane,
             switches,
             udp: Arc::default(),
@@ -361,6 +365,7 @@ async fn answer(
     spawn_blocking(move || {
         loading.configure(&loading.config);
         loading.zones.load_changed();
+        loading.zones.put_unused_away();
     })
     .await?;
 

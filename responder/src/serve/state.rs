@@ -72,3 +72,18 @@ impl StateDirectory {
         &self.path
     }
 }
+
+/// Puts a file in the place of another, in one step and for good.
+///
+/// # Errors
+/// What the file system says.
+pub(crate) fn replace(file: &Path, octets: &[u8]) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let beside = file.with_extension("new");
+    let mut new = File::create(&beside)?;
+    new.write_all(octets)?;
+    new.sync_all()?;
+    fs::rename(beside, file)
+}

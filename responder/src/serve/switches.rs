@@ -3,8 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -13,6 +12,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use super::state::replace;
 use crate::{store::Store, zone::name};
 
 /// The file's name in the state directory.
@@ -99,11 +99,7 @@ fn apply(off: &SwitchedOff, store: &Store) {
 }
 
 fn keep(file: &Path, off: &SwitchedOff) -> io::Result<()> {
-    let beside = file.with_extension("new");
-    let mut new = File::create(&beside)?;
-    new.write_all(&serde_json::to_vec(off)?)?;
-    new.sync_all()?;
-    fs::rename(beside, file)
+    replace(file, &serde_json::to_vec(off)?)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod haste;
 mod history;
 mod home;
+mod unused;
 
 use std::{
     collections::BTreeMap,

@@ -35,6 +35,21 @@ pub enum Zonemd {
     Required,
 }
 
+impl Zonemd {
+    /// From a word of a configuration or a catalog.
+    ///
+    /// # Errors
+    /// It is none: which there are.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "if-present" => Ok(Self::IfPresent),
+            "required" => Ok(Self::Required),
+            _ => Err("one of \"off\", \"if-present\" and \"required\"".to_owned()),
+        }
+    }
+}
+
 /// A program that judges a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {

@@ -10,6 +10,7 @@ mod servers;
 
 mod ask;
 mod catalog;
+mod cloud;
 mod give;
 mod notify;
 mod refuse;
