@@ -25,8 +25,8 @@ pub struct Membership {
     said: BTreeMap<String, Said>,
     /// Which catalog a zone belongs to, and under which label.
     owners: BTreeMap<String, Owner>,
-    /// What was wrong with each catalog, so that it is told once.
-    faults: BTreeMap<String, String>,
+    /// Why the version of a catalog does not count, so that it is told once.
+    faults: BTreeMap<String, Fault>,
     /// Versions that an operator accepted, whatever the guards say.
     accepted: BTreeMap<String, u32>,
     /// Where all this outlives the process.
@@ -38,6 +38,15 @@ pub struct Membership {
 struct Said {
     serial: u32,
     content: Content,
+}
+
+/// Why a version does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fault {
+    /// It is no catalog.
+    Broken(String),
+    /// The guards hold it back.
+    Held(String),
 }
 
 /// To whom a zone belongs.
@@ -96,13 +105,16 @@ impl Membership {
     /// # Errors
     /// Nothing is held back: one line.
     pub fn accept(&mut self, catalog: &str, serial: u32) -> Result<(), String> {
-        if !self.faults.contains_key(catalog) {
-            return Err(format!(
-                "catalog \"{catalog}\" is followed as it is: nothing is held back"
-            ));
+        match self.faults.get(catalog) {
+            None => {
+                Err(format!("catalog \"{catalog}\" is followed as it is: nothing is held back"))
+            }
+            Some(Fault::Broken(fault)) => Err(format!("catalog \"{catalog}\" is broken: {fault}")),
+            Some(Fault::Held(_)) => {
+                self.accepted.insert(catalog.to_owned(), serial);
+                Ok(())
+            }
         }
-        self.accepted.insert(catalog.to_owned(), serial);
-        Ok(())
     }
 
     /// How it stands with the catalogs of a configuration.
@@ -114,7 +126,9 @@ impl Membership {
                 name: zone.name.clone(),
                 serial: said.map(|said| said.serial),
                 members: said.map_or(0, |said| said.content.members.len()),
-                held: self.faults.get(&zone.name).cloned(),
+                held: self.faults.get(&zone.name).map(|fault| match fault {
+                    Fault::Broken(fault) | Fault::Held(fault) => fault.clone(),
+                }),
             }
         };
         followed.map(status).collect()
@@ -134,7 +148,7 @@ impl Membership {
             .collect();
         for catalog in &catalogs {
             let Some((serial, content)) = heard.get(&catalog.name) else { continue };
-            let judged = content.clone().and_then(|content| {
+            let judged = content.clone().map_err(Fault::Broken).and_then(|content| {
                 let elsewhere = |zone: &str| lists_elsewhere(&heard, &catalog.name, zone);
                 self.judge(catalog, *serial, content, elsewhere)
             });
@@ -161,7 +175,7 @@ impl Membership {
         serial: u32,
         mut content: Content,
         elsewhere: impl Fn(&str) -> bool,
-    ) -> Result<Content, String> {
+    ) -> Result<Content, Fault> {
         let before = self.said.get(&catalog.name);
         let known = before.is_some_and(|said| said.serial == serial && said.content == content);
         if known || self.accepted.get(&catalog.name) == Some(&serial) {
@@ -170,7 +184,7 @@ impl Membership {
         let members = catalog.members.as_ref();
         if let Some(before) = before {
             let most = members.map_or(100, |members| members.max_removal);
-            guard::judge(&before.content, &content, most, elsewhere)?;
+            guard::judge(&before.content, &content, most, elsewhere).map_err(Fault::Held)?;
         }
         if members.is_some_and(|members| members.switchboard)
             && let Err(fault) = content.switchboard.check()
@@ -182,17 +196,23 @@ impl Membership {
         Ok(content)
     }
 
-    fn hold(&mut self, catalog: &Zone, serial: u32, fault: String) {
-        if self.faults.get(&catalog.name) != Some(&fault) {
-            error!(
-                zone = catalog.name,
-                serial,
-                "the catalog is held back, its members stay as they were: {fault}; if this is meant: \
-                 `responder catalog accept {}`",
-                catalog.name
-            );
+    fn hold(&mut self, catalog: &Zone, serial: u32, fault: Fault) {
+        let name = &catalog.name;
+        if self.faults.get(name) != Some(&fault) {
+            match &fault {
+                Fault::Broken(fault) => error!(
+                    zone = name,
+                    serial, "the catalog is broken, its members stay as they were: {fault}"
+                ),
+                Fault::Held(fault) => error!(
+                    zone = name,
+                    serial,
+                    "the catalog is held back, its members stay as they were: {fault}; if this is \
+                     meant: `responder catalog accept {name}`"
+                ),
+            }
         }
-        self.faults.insert(catalog.name.clone(), fault);
+        self.faults.insert(name.clone(), fault);
     }
 
     fn keep(&self) -> io::Result<()> {

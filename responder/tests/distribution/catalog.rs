@@ -101,7 +101,8 @@ fn rfc9432_a_broken_catalog_changes_nothing_and_a_new_label_begins_anew() {
     let config = following(producer.port);
     let (before, _) = config.split_once("[[zone]]").unwrap();
     follower.configure(&format!(
-        "{before}[[zone]]\nname = \"catalog.test.\"\nfile = \"catalog\"\nmembers = \"plain\"\n"
+        "{before}[[zone]]\nname = \"catalog.test.\"\nfile = \"catalog\"\nmembers = \
+         \"plain\"\nmax-removal = 100\n"
     ));
     let version = "version TXT \"2\"\n";
     follower.write("catalog", &by_hand(1, &format!("{version}u1.zones PTR A.test.\n")));

@@ -154,6 +154,6 @@ fn follower() -> String {
     format!(
         "[node]\nstate = \"state\"\n[listen]\naddresses = [\"{here}\"]\n[xdp]\nmode = \"native\"\ninterfaces = \
          [\"{SERVER_INTERFACE}\"]\n[transfer]\nsource = [\"{here}\"]\n[[template]]\nname = \"member\"\n\
-         {primaries}[[zone]]\nname = \"catalog.test.\"\n{primaries}members = \"member\"\n"
+         {primaries}[[zone]]\nname = \"catalog.test.\"\n{primaries}members = \"member\"\nmax-removal = 100\n"
     )
 }
