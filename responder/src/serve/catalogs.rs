@@ -2,6 +2,7 @@
 //! catalogs say of this node.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -113,8 +114,12 @@ impl Daemon {
             zones = self.serve_zones(config, &second, desk);
         }
         self.transfers.configure(&Config { zones, ..config.clone() });
-        if let Some(switchboard) = &second.switchboard {
-            self.follow_switches(&switchboard.drained(&config.node.id));
+        let switches = |zone: &Zone| zone.members.as_ref().is_some_and(|one| one.switchboard);
+        match &second.switchboard {
+            Some(switchboard) => self.follow_switches(&switchboard.drained(&config.node.id)),
+            // It has said nothing yet: what it said before an earlier end stays.
+            None if config.zones.iter().any(switches) => {}
+            None => self.follow_switches(&BTreeSet::new()),
         }
     }
 

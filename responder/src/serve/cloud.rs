@@ -7,12 +7,13 @@ use std::{
 };
 
 use anyhow::Result;
-use tracing::info;
+use tracing::{error, info};
 
 use super::Daemon;
 use crate::{
     catalog::switchboard::ALL,
     cloud::{Desk, ListedZone, Overview, Version, desk::Switch},
+    service::Origin,
 };
 
 /// What the cloud wants out of the routing here, as it was followed last.
@@ -89,7 +90,16 @@ impl Daemon {
         }
         let services: Vec<&str> = drained.iter().map(String::as_str).collect();
         let all = drained.contains(ALL);
-        info!(services = services.join(" "), all, "the cloud's switchboard drains this");
+        if followed.is_some() || !drained.is_empty() {
+            info!(services = services.join(" "), all, "the cloud's switchboard drains this");
+        }
+        for service in &self.config.services {
+            let out = all || drained.contains(&service.name);
+            if let Err(error) = self.services.set_drained(Origin::Cloud, Some(&service.name), out) {
+                error!(service = service.name, "the switchboard is not followed: {error:#}");
+                return;
+            }
+        }
         *followed = Some(drained.clone());
     }
 }

@@ -68,14 +68,17 @@ fn drains(daemon: &Daemon<'_>) -> Option<String> {
 
 #[test]
 fn a_node_is_drained_by_the_switchboard_and_a_former_version_brings_it_back() {
-    let (distributor, node) = cloud(&["a.test.", "b.test."], "switchboard = true\n");
+    let service = "switchboard = true\n[[service]]\nname = \"dns1\"\nprefixes = [\"127.0.0.0/24\"]\n\
+                   exabgp = {}\n";
+    let (distributor, node) = cloud(&["a.test.", "b.test."], service);
     let above = distributor.serve();
     let daemon = node.serve();
     daemon.until("the zones", || served(&daemon, "cloud.test.") == ["a.test.", "b.test."]);
-    daemon.until("nothing drained", || drains(&daemon).as_deref() == Some(""));
     let said = run(&distributor, &["cloud", "drain", "scl1", "--service", "dns1"]);
     assert!(said.starts_with("service \"dns1\" of node \"scl1\" is drained"), "{said}");
     daemon.until("a service drained", || drains(&daemon).as_deref() == Some("dns1"));
+    let drained_by = || daemon.status()["services"][0]["drained-by"].clone();
+    daemon.until("the service", || drained_by() == serde_json::json!(["cloud"]));
     run(&distributor, &["cloud", "drain", "SCL1"]);
     daemon.until("all drained", || drains(&daemon).as_deref() == Some("* dns1"));
     // Others are left alone, and two must stay.
@@ -104,6 +107,7 @@ fn a_node_is_drained_by_the_switchboard_and_a_former_version_brings_it_back() {
     let first = versions[2]["serial"].to_string();
     run(&distributor, &["cloud", "rollback", &first]);
     daemon.until("nothing drained again", || drains(&daemon).as_deref() == Some(""));
+    daemon.until("the service again", || drained_by() == serde_json::json!([]));
     // What the configuration says meanwhile waits until the operator lets it.
     distribute(&distributor, &["a.test.", "b.test.", "c.test."], node.port);
     above.signal(libc::SIGHUP);
