@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{self, acl, top::Talker};
 pub use crate::catalog::membership::CatalogStatus;
 use crate::cloud::{Overview, Version};
+use crate::limits::{self, acl, top::Talker};
 
 pub use history::ZoneEvent;
 pub use service::{Alive, FamilyStatus, ServiceStatus};
