@@ -68,12 +68,40 @@ fn build() -> Result<(), Fault> {
     println!("cargo::rerun-if-changed={}", toolchain.rustc.display());
     println!("cargo::rerun-if-changed={}", linker.display());
 
+    println!("cargo::rustc-env=RESPONDER_COMPILER={}", compiler(&workspace)?);
+
     let target_dir = out.join("ebpf-target");
     compile(&toolchain, &linker, &workspace, &target_dir)?;
     let object = target_dir.join(TARGET).join("release").join(PACKAGE);
     fs::copy(&object, out.join(PACKAGE))
         .map_err(|error| format!("{}: {error}", object.display()))?;
     Ok(())
+}
+
+/// A sum (FNV-1a) of all that decides what is made of a zone: two programs with the same may go on with each
+/// other's stores.
+fn compiler(workspace: &Path) -> Result<u64, String> {
+    let mut files = vec![workspace.join("Cargo.lock")];
+    let mut folders: Vec<PathBuf> =
+        ["responder/src/zone", "responder/src/store", "responder-common/src"]
+            .map(|folder| workspace.join(folder))
+            .into();
+    let failed = |path: &Path, error| format!("{}: {error}", path.display());
+    while let Some(folder) = folders.pop() {
+        println!("cargo::rerun-if-changed={}", folder.display());
+        for entry in fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {
+            let path = entry.map_err(|error| failed(&folder, error))?.path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    let mut sum = 0xcbf2_9ce4_8422_2325_u64;
+    for file in files {
+        for octet in fs::read(&file).map_err(|error| failed(&file, error))? {
+            sum = (sum ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    Ok(sum)
 }
 
 fn compile(

@@ -55,10 +55,9 @@ pub struct Root {
     /// When the kernel programs stop answering, in nanoseconds of the kernel's coarse monotonic clock.
     /// Written while queries are answered. Zero: they are switched off (`responder xdp off`).
     pub lease: u64,
-    /// What the zones were compiled by: a store of another compiler's is not gone on with. Zero while
-    /// that cannot be told yet.
+    /// What the zones were compiled by: a daemon with another compiler does not go on with the store.
     pub compiler: u64,
-    /// Whose store this is: a daemon goes on with its own only.
+    /// Whose store this is: no other daemon goes on with it. Zero: nobody does.
     pub owner: u64,
     /// Nothing: everything behind it stands elsewhere.
     #[cfg(feature = "other-layout")]

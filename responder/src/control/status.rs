@@ -202,6 +202,9 @@ pub struct DataPlaneStatus {
     pub pins: Option<PathBuf>,
     /// For how many seconds it does.
     pub lease: u64,
+    /// Whether the daemon went on with the store that an earlier one left.
+    #[serde(default)]
+    pub adopted: bool,
     /// The interfaces.
     pub attachments: Vec<Attachment>,
     /// Replies over the rate of their source, by what they were to be; by the kernel and by the daemon's

@@ -126,6 +126,9 @@ pub struct DataPlane {
     ebpf: Ebpf,
     counters: Rows,
     counters_descriptor: OwnedFd,
+    maps: Arc<maps::KernelMaps>,
+    /// Whether no store but this one is pinned.
+    is_stored: bool,
     /// What is left by an earlier daemon, and what is to outlive this one.
     pins: Option<Pins>,
     /// With signs of life, to be dropped after the filters: behind `ebpf`.
@@ -149,34 +152,31 @@ impl DataPlane {
     /// # Errors
     /// A missing capability or a refusal of the verifier, as one clear line with the remedy.
     pub fn load(options: &StoreOptions) -> anyhow::Result<(Self, Arc<Store>)> {
-        Self::load_over(options, None)
-    }
-
-    /// As [`DataPlane::load`]; what is pinned is taken over when the programs are attached, and what is
-    /// attached is pinned, if it is to last. Counters that last go on.
-    ///
-    /// # Errors
-    /// As [`DataPlane::load`].
-    pub fn load_over(
-        options: &StoreOptions,
-        pins: Option<Pins>,
-    ) -> anyhow::Result<(Self, Arc<Store>)> {
-        let (plane, maps) = Self::load_maps(pins)?;
-        let memory = maps::KernelMemory::new(maps.descriptors()?, Arc::new(maps))?;
+        let (plane, maps) = Self::load_maps(None, None)?;
+        let memory = maps::KernelMemory::new(maps.descriptors()?, Vec::new(), maps, false)?;
         let store = Store::over(Box::new(memory), options)
             .context("the kernel gives no memory for the store")?;
         Ok((plane, Arc::new(store)))
     }
 
-    /// Loads the programs, with the maps of a store that is still to be made.
-    fn load_maps(pins: Option<Pins>) -> anyhow::Result<(Self, maps::KernelMaps)> {
+    /// Loads the programs, with the maps of a store that is still to be made, or over those of one that an
+    /// earlier daemon left. What is pinned is taken over when the programs are attached, and what is attached
+    /// is pinned, if it is to last; counters that last go on.
+    fn load_maps(
+        pins: Option<Pins>,
+        found: Option<maps::FoundMaps>,
+    ) -> anyhow::Result<(Self, Arc<maps::KernelMaps>)> {
         let mut loader = EbpfLoader::new();
         if let Some(path) = pins.as_ref().and_then(Pins::counters) {
             loader.map_pin_path("COUNTERS", path);
         }
+        let adopted = found.is_some();
+        if let Some(folder) = pins.as_ref().and_then(Pins::store).filter(|_| adopted) {
+            maps::KernelMaps::use_pinned(&mut loader, &folder);
+        }
         let mut ebpf = loader.load(OBJECT).map_err(explain)?;
         pins.as_ref().map_or(Ok(()), Pins::open_counters)?;
-        let maps = maps::KernelMaps::take(&mut ebpf)?;
+        let maps = Arc::new(maps::KernelMaps::take(&mut ebpf, found)?);
         for name in [XDP_PROGRAM, TC_PROGRAM] {
             load_program(&mut ebpf, name)?;
         }
@@ -184,7 +184,16 @@ impl DataPlane {
         let Map::PerCpuArray(data) = &counters else { bail!("COUNTERS is another kind of map") };
         let counters_descriptor = data.fd().as_fd().try_clone_to_owned()?;
         let counters = PerCpuArray::try_from(counters)?;
-        Ok((Self { ebpf, counters, counters_descriptor, pins, filters: Vec::new() }, maps))
+        let plane = Self {
+            ebpf,
+            counters,
+            counters_descriptor,
+            maps: Arc::clone(&maps),
+            is_stored: adopted,
+            pins,
+            filters: Vec::new(),
+        };
+        Ok((plane, maps))
     }
 
     /// The counters' map, for another process to read.
@@ -197,6 +206,11 @@ impl DataPlane {
     /// # Errors
     /// A missing interface, a program of somebody else's already there; one clear line with the remedy.
     pub fn attach(&mut self, interface: &str, mode: Mode) -> anyhow::Result<Attachment> {
+        if let Some(pins) = self.pins.as_ref().filter(|_| !self.is_stored) {
+            // What is attached from now on answers from this store.
+            pins.forget_store()?;
+            self.is_stored = true;
+        }
         let (mut attachment, filter) =
             attach::attach(&mut self.ebpf, &mut self.pins, interface, mode)?;
         if attachment.mode == Mode::Native {
@@ -215,6 +229,11 @@ impl DataPlane {
             let links = pins.settle()?;
             if links > 0 {
                 tracing::info!(links, "removed the pins of an earlier daemon");
+            }
+            if let Some(folder) = pins.store().filter(|folder| !folder.exists())
+                && let Err(error) = self.maps.pin(&folder)
+            {
+                tracing::warn!("the next start will load all zones anew: {error:#}");
             }
         }
         Ok(())

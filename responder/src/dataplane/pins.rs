@@ -1,9 +1,13 @@
 //! What outlives the daemon: links and counters pinned in a folder of bpffs, one folder for each node.
 //!
 //! A link holds its program, and the program its maps; so with the links pinned the kernel goes on
-//! answering, whatever becomes of the process. The next daemon builds its own maps and programs beside,
-//! and puts them in the place of the old ones by an atomic update of the links. It never looks into the
-//! old store: a layout of another version, newer or older, is nothing to it.
+//! answering, whatever becomes of the process. The next daemon puts its own programs in the place of the old
+//! ones by an atomic update of the links. The store's maps are pinned too, in a folder of their own: the next
+//! daemon goes on with them, or builds its own beside where it cannot (`store::adopt`): then a layout of
+//! another version, newer or older, is nothing to it.
+//!
+//! While the links are updated to another store's programs, none is pinned: what is pinned is what is
+//! answered from.
 
 use std::{
     ffi::CString,
@@ -26,6 +30,9 @@ use responder_common::verdict::Verdict;
 
 /// Where Linux has its bpffs.
 pub const BPFFS: &str = "/sys/fs/bpf";
+
+/// The folder of the store's maps, in that of a node's pins.
+const STORE: &str = "store";
 
 /// A hook's part of a pin's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,18 +136,34 @@ impl Pins {
         self.counters().map_or(Ok(()), |path| restrict(&path, 0o644))
     }
 
+    /// Where the store's maps are pinned, if they are to last.
+    pub fn store(&self) -> Option<PathBuf> {
+        self.lasting.then(|| self.folder.join(STORE))
+    }
+
+    /// Has nobody go on with the store that is pinned.
+    ///
+    /// # Errors
+    /// When the pins cannot be removed.
+    pub fn forget_store(&self) -> Result<()> {
+        remove_store(&self.folder.join(STORE))
+    }
+
     /// Removes whatever this data plane does not use: pins of interfaces that are not served any more,
     /// and everything if nothing is to last. How many there were.
     ///
     /// # Errors
     /// When one cannot be removed.
     pub fn settle(&mut self) -> Result<usize> {
+        // Pins of an interface that is gone hold nothing but a program.
+        self.used.retain(|name| is_there(name));
         if self.lasting {
             let counters = counters_name();
             sweep(&self.folder, |name| {
                 name == counters || self.used.iter().any(|used| used == name)
             })
         } else {
+            self.forget_store()?;
             sweep(&self.folder, |_| false)
         }
     }
@@ -161,6 +184,7 @@ impl Pins {
 /// When one cannot be removed.
 pub fn remove_all(folder: &Path) -> Result<usize> {
     let links = sweep(folder, |_| false)?;
+    remove_store(&folder.join(STORE))?;
     match fs::remove_dir(folder) {
         Ok(()) => {}
         // Where bpffs was mounted on the very folder, the mount stays; it is empty.
@@ -189,6 +213,14 @@ fn name(hook: PinnedHook, interface: u32) -> String {
         PinnedHook::Xdp => format!("xdp-{interface}"),
         PinnedHook::Tc => format!("tc-{interface}"),
     }
+}
+
+/// Whether the interface of a pin is there.
+fn is_there(name: &str) -> bool {
+    let number = name.split_once('-').and_then(|(_, number)| number.parse().ok()).unwrap_or(0);
+    let mut buffer = [0; libc::IF_NAMESIZE];
+    // SAFETY: the buffer has as many octets as the longest name.
+    !unsafe { libc::if_indextoname(number, buffer.as_mut_ptr()) }.is_null()
 }
 
 fn counters_name() -> String {
@@ -221,6 +253,39 @@ fn sweep(folder: &Path, spared: impl Fn(&str) -> bool) -> Result<usize> {
     Ok(links)
 }
 
+/// Makes a folder for a store's maps, for the owner alone.
+///
+/// # Errors
+/// When it cannot be made, or is there already.
+pub(super) fn folder(path: &Path) -> Result<()> {
+    DirBuilder::new().mode(0o700).create(path).with_context(|| path.display().to_string())
+}
+
+/// Removes a store's pins and their folder.
+///
+/// # Errors
+/// When one cannot be removed.
+pub(super) fn remove_store(folder: &Path) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| folder.display().to_string())?,
+    };
+    // Whoever finds a store without its root finds none.
+    remove(&folder.join("root"))?;
+    for entry in entries {
+        remove(&entry?.path())?;
+    }
+    fs::remove_dir(folder).with_context(|| folder.display().to_string())
+}
+
+/// Has only the owner read and write what is in a folder.
+///
+/// # Errors
+/// When a mode cannot be set.
+pub(super) fn restrict_all(folder: &Path) -> Result<()> {
+    fs::read_dir(folder)?.try_for_each(|entry| restrict(&entry?.path(), 0o600))
+}
+
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -230,7 +295,7 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-fn restrict(path: &Path, mode: u32) -> Result<()> {
+pub(super) fn restrict(path: &Path, mode: u32) -> Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
         .with_context(|| path.display().to_string())
 }
@@ -293,13 +358,14 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_stays() {
+        // 1 is the loopback's number.
         let folder = tempfile::tempdir().unwrap();
-        for name in ["xdp-3", "tc-3", "tc-4", &counters_name(), "counters-0", "other"] {
+        for name in ["xdp-1", "tc-1", "tc-4", &counters_name(), "counters-0", "other"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let mut pins = Pins { lasting: true, ..Pins::found(folder.path()) };
-        pins.adopted(PinnedHook::Xdp, 3);
-        pins.adopted(PinnedHook::Tc, 3);
+        pins.adopted(PinnedHook::Xdp, 1);
+        pins.adopted(PinnedHook::Tc, 1);
         assert_eq!(pins.settle().unwrap(), 1);
         let left = || {
             let entries = fs::read_dir(folder.path()).unwrap();
@@ -308,7 +374,7 @@ mod tests {
             names.sort();
             names
         };
-        assert_eq!(left(), [counters_name(), "other".into(), "tc-3".into(), "xdp-3".into()]);
+        assert_eq!(left(), [counters_name(), "other".into(), "tc-1".into(), "xdp-1".into()]);
         assert_eq!(Pins::found(folder.path()).settle().unwrap(), 2);
         assert_eq!(left(), ["other"]);
     }

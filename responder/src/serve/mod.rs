@@ -9,6 +9,7 @@ mod armour;
 mod catalogs;
 mod cloud;
 mod counters;
+mod interfaces;
 mod notify;
 mod plane;
 mod responses;
@@ -296,9 +297,9 @@ async fn live(
     opened: Opened,
 ) -> Result<()> {
     let mut signals = Signals::new()?;
-    // The lock is held to the end.
-    let Opened { state: _state, sockets, control_path, telemetry, hands } = opened;
-    let (plane, store) = Plane::prepare(&config, on_stop, hands)?;
+    // The lock of the state directory is held to the end.
+    let Opened { state, sockets, control_path, telemetry, hands } = opened;
+    let (plane, store) = Plane::prepare(&config, on_stop, hands, &state)?;
     store.set_limit(config.limits.store_octets);
     let control = control::server::bind(&control_path)?;
     let daemon = Daemon::new(config, plane, store)?;
@@ -364,6 +365,7 @@ async fn answer(
     let loading = Arc::clone(daemon);
     spawn_blocking(move || {
         loading.configure(&loading.config);
+        loading.zones.settle_adopted();
         loading.zones.load_changed();
         loading.zones.put_unused_away();
     })
@@ -384,6 +386,9 @@ async fn answer(
     }
     let attaching = Arc::clone(daemon);
     spawn_blocking(move || attaching.plane.attach(&attaching.config.xdp.interfaces)).await??;
+    if let Err(error) = interfaces::watch(Arc::downgrade(daemon), &daemon.config.xdp.interfaces) {
+        warn!("interfaces that come back are not attached to: {error:#}");
+    }
 
     privilege::advise(&daemon.config);
     daemon.ready.store(true, Relaxed);

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tracing::{info, warn};
 
-use super::SwitchedOff;
+use super::{SwitchedOff, state::StateDirectory};
 use crate::{
     config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
@@ -21,7 +21,7 @@ use crate::{
     },
     privilege,
     service::{Look, Question},
-    store::{Store, StoreOptions},
+    store::{Store, StoreOptions, Terms},
 };
 
 /// What becomes of the kernel programs when the daemon is stopped (`--on-stop`).
@@ -50,6 +50,8 @@ pub struct Plane {
 struct State {
     /// The counters of the programs, while these are loaded.
     programs: Option<CounterMap>,
+    /// Whether an earlier daemon left the store that they read.
+    adopted: bool,
     attachments: Vec<Attachment>,
     degraded: Option<String>,
     /// What the programs had counted when they were detached.
@@ -89,6 +91,7 @@ impl Plane {
         config: &Config,
         on_stop: Option<OnStop>,
         hands: Arc<Hands>,
+        state_directory: &StateDirectory,
     ) -> Result<(Self, Arc<Store>)> {
         let (mode, interfaces) = (config.xdp.mode, &config.xdp.interfaces);
         let (lease, pins) = (config.xdp.lease, config.pins());
@@ -106,16 +109,20 @@ impl Plane {
                 );
             }
         }
-        match plane.hands.load(&options) {
-            Ok((store, counters, warning)) => {
-                if let Some(warning) = warning {
+        let Listen { addresses, port, .. } = config.listen.clone();
+        let owner = state_directory.identity()?;
+        let terms = Terms { options: options.clone(), addresses, port, owner };
+        match plane.hands.load(&terms) {
+            Ok(loaded) => {
+                if let Some(warning) = loaded.warning {
                     warn!("{warning}");
                 }
-                let Listen { addresses, port, .. } = &config.listen;
-                store.set_service(addresses, *port).context("remove some of listen.addresses")?;
-                plane.renew_lease(&store);
-                plane.state().programs = Some(counters);
-                Ok((plane, store))
+                plane.renew_lease(&loaded.store);
+                let mut state = plane.state();
+                state.programs = Some(loaded.counters);
+                state.adopted = loaded.adopted;
+                drop(state);
+                Ok((plane, loaded.store))
             }
             Err(error) if mode == Mode::Auto => {
                 plane.degrade(format!("{error:#}"));
@@ -204,14 +211,9 @@ impl Plane {
         for interface in interfaces {
             let attachment = match self.hands.attach(interface) {
                 Ok(attachment) => attachment,
-                Err(error) if self.configured == Mode::Auto => Attachment {
-                    interface: interface.clone(),
-                    mode: Mode::Off,
-                    tc: None,
-                    program: None,
-                    receive_scaling: false,
-                    warning: Some(format!("{error:#}")),
-                },
+                Err(error) if self.configured == Mode::Auto => {
+                    nowhere(interface, format!("{error:#}"))
+                }
                 Err(error) => {
                     state.programs = None;
                     self.hands.have_done(&Request::GiveUp)?;
@@ -232,6 +234,32 @@ impl Plane {
             self.degrade("no interface takes the programs".to_owned());
         }
         Ok(())
+    }
+
+    /// Attaches the programs to an interface that is another one than before. None where there are no
+    /// programs to attach.
+    ///
+    /// # Errors
+    /// The interface refuses: one line with the remedy.
+    pub fn attach_again(&self, interface: &str) -> Result<Option<Attachment>> {
+        let mut state = self.state();
+        if state.programs.is_none() {
+            return Ok(None);
+        }
+        let attached = self.hands.attach(interface);
+        let attachment = match &attached {
+            Ok(attachment) => attachment.clone(),
+            Err(error) => nowhere(interface, format!("{error:#}")),
+        };
+        state.replace(attachment);
+        let attachment = attached?;
+        self.hands.have_done(&Request::Settle)?;
+        Ok(Some(attachment))
+    }
+
+    /// Notes that an interface is gone.
+    pub fn lose(&self, interface: &str) {
+        self.state().replace(nowhere(interface, "the interface is gone".to_owned()));
     }
 
     /// Ends it as `--on-stop` says; the counters stay readable.
@@ -299,6 +327,7 @@ impl Plane {
             switched_off: SwitchedOff::default(),
             pins: self.on_stop.filter(|_| state.programs.is_some()).map(|_| self.pins.clone()),
             lease: self.lease.as_secs(),
+            adopted: state.adopted,
             attachments: state.attachments.clone(),
             over_rate: counters.over,
             xdp: Hook::new(counters.xdp),
@@ -313,6 +342,28 @@ impl Plane {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Notes how an interface is served now.
+    fn replace(&mut self, attachment: Attachment) {
+        let same = |known: &&mut Attachment| known.interface == attachment.interface;
+        if let Some(known) = self.attachments.iter_mut().find(same) {
+            *known = attachment;
+        }
+    }
+}
+
+/// An interface that has no programs.
+fn nowhere(interface: &str, reason: String) -> Attachment {
+    Attachment {
+        interface: interface.to_owned(),
+        mode: Mode::Off,
+        tc: None,
+        program: None,
+        receive_scaling: false,
+        warning: Some(reason),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -65,6 +65,17 @@ impl StateDirectory {
         };
         write_pid(&mut lock).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// A number by which the directory is told from others of this machine, as long as it is there; never
+    /// zero.
+    ///
+    /// # Errors
+    /// The directory cannot be asked.
+    pub fn identity(&self) -> Result<u64> {
+        let about = fs::metadata(&self.path).with_context(|| self.path.display().to_string())?;
+        // The inodes of one file system differ in their low bits.
+        Ok((about.dev().rotate_left(40) ^ about.ino()).max(1))
     }
 
     /// The directory.

@@ -3,6 +3,8 @@
 //! Loading is slow and blocks: it happens one zone at a time, off the threads that answer. A zone
 //! that cannot be loaded harms no other, and what was served under its name goes on being served.
 
+mod adoption;
+mod file;
 mod haste;
 mod history;
 mod home;
@@ -10,8 +12,6 @@ mod unused;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    os::unix::fs::MetadataExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -23,7 +23,10 @@ use anyhow::bail;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
-use self::history::History;
+use self::{
+    file::{Fingerprint, has_include},
+    history::History,
+};
 use crate::{
     config::{Zone, ZoneSource, canonical_name},
     control::{LastCommit, Reloaded, ZoneEvent, ZoneState, ZoneStatus},
@@ -58,14 +61,6 @@ struct Entry {
     kept: Kept,
     /// Where others find what is served.
     shelf: Shelf,
-}
-
-/// What tells that a file is no longer the one that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fingerprint {
-    modified: (i64, i64),
-    size: u64,
-    inode: u64,
 }
 
 impl Zones {
@@ -106,14 +101,16 @@ impl Zones {
         entries.get_mut(name).map(|entry| std::mem::take(&mut entry.kept)).unwrap_or_default()
     }
 
-    /// A new zone: it keeps nothing yet, in a folder of its own.
+    /// A new zone: it keeps nothing yet, in a folder of its own, or what an earlier daemon left.
     fn enter(&self, zone: Zone) -> Entry {
         let kept = match zone::name::from_text_lower(&zone.name) {
             Ok(apex) => Kept::within(Archive::folder(&self.archives, &apex)),
             Err(_) => Kept::default(),
         };
         let (status, shelf) = (new_status(&zone), kept.shelf());
-        Entry { status, shelf, kept, zone, fingerprint: None }
+        let mut entry = Entry { status, shelf, kept, zone, fingerprint: None };
+        self.go_on(&mut entry);
+        entry
     }
 
     /// Takes over the zones of a configuration: those that are no longer in it leave service, new
@@ -264,6 +261,7 @@ impl Zones {
         if let Some(entry) = lock(&self.entries).get_mut(name) {
             entry.kept = kept;
         }
+        self.record(name);
         self.announce(name);
     }
 
@@ -304,6 +302,7 @@ impl Zones {
         // Who is told of a version asks for it: it has to be on disk.
         let ready = !entry.kept.is_unwritten();
         drop(entries);
+        self.record(name);
         if ready {
             self.announce(name);
         }
@@ -449,27 +448,4 @@ fn seconds_since_1970() -> u64 {
 /// A panic while a lock was held leaves data that are still whole: each update is made at once.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Fingerprint {
-    fn of(file: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(file)?;
-        Ok(Self {
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            size: metadata.len(),
-            inode: metadata.ino(),
-        })
-    }
-}
-
-/// Whether a line of the file begins with `$INCLUDE` (RFC 1035, section 5.1).
-fn has_include(file: &Path) -> io::Result<bool> {
-    if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let text = fs::read(file)?;
-    const DIRECTIVE: &[u8] = b"$INCLUDE";
-    Ok(text
-        .split(|octet| *octet == b'\n')
-        .any(|line| line.get(..DIRECTIVE.len()).is_some_and(|s| s.eq_ignore_ascii_case(DIRECTIVE))))
 }

@@ -67,6 +67,9 @@ impl Store {
         if zone.lent {
             return Err(io::Error::other("another commit to this zone is at work"));
         }
+        if zone.sealed {
+            return Err(io::Error::other("the zone was compiled by another process"));
+        }
         let before: &Snapshot = self
             .memory
             .object(zone.snapshot)
@@ -270,6 +273,11 @@ impl<'a> Commit<'a> {
         labels: u32,
     ) -> io::Result<()> {
         let length = size_of::<Snapshot>() as u64;
+        // From here on nobody goes on with the version before: readers of it see words of this one.
+        self.store.end_ledger(&self.apex, self.incarnation);
+        if let Some(octets) = self.store.ledger_octets(self.before.ledger) {
+            self.free(self.before.ledger, octets);
+        }
         for (&cell, &[current, older]) in &self.cells {
             self.store.memory.store_word(cell + 1, older);
             self.store.memory.store_word(cell, current);

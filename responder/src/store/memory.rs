@@ -40,6 +40,19 @@ pub trait Backing: Send + Sync {
     /// When the kernel refuses it.
     fn list(&self, prefix: Ipv6Net, bits: Option<u32>) -> io::Result<()>;
 
+    /// The segments that are there already, by their numbers.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    fn found(&self) -> io::Result<Vec<MmapRaw>> {
+        Ok(Vec::new())
+    }
+
+    /// Whether it is there for another process once this one has ended.
+    fn is_lasting(&self) -> bool {
+        false
+    }
+
     /// Waits until every run of a kernel program that had begun before has ended.
     fn wait(&self);
 }
@@ -68,7 +81,7 @@ impl Backing for OwnMemory {
 }
 
 /// Anonymous memory, committed page by page as it is touched.
-fn own(length: usize) -> io::Result<MmapRaw> {
+pub(crate) fn own(length: usize) -> io::Result<MmapRaw> {
     let memory: MmapMut = MmapOptions::new().len(length).map_anon()?;
     Ok(memory.into())
 }
@@ -126,19 +139,22 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Memory with a root and no segment.
+    /// Memory with a root, and the segments that are there already.
     pub fn new(backing: Box<dyn Backing>) -> io::Result<Self> {
         let root = backing.root()?;
+        let found = backing.found()?;
         assert!(root.len() >= size_of::<Root>(), "the root's memory holds a root");
-        let starts = (0..SEGMENTS_MAX).map(|_| AtomicPtr::default()).collect();
-        let (count, limit) = (AtomicU32::new(0), AtomicU64::new(REACH));
+        let start = |number| found.get(number).map_or(std::ptr::null_mut(), MmapRaw::as_mut_ptr);
+        let starts =
+            (0..SEGMENTS_MAX).map(|number| AtomicPtr::new(start(number as usize))).collect();
+        let (count, limit) = (AtomicU32::new(found.len() as u32), AtomicU64::new(REACH));
         Ok(Self {
             backing,
             root,
             starts,
             count,
             limit,
-            segments: Default::default(),
+            segments: found.into(),
             #[cfg(test)]
             life: AtomicU32::new(u32::MAX),
         })
@@ -263,6 +279,11 @@ impl Memory {
     /// Lists a prefix for the kernel programs; see [`Backing::list`].
     pub fn list(&self, prefix: Ipv6Net, bits: Option<u32>) -> io::Result<()> {
         self.backing.list(prefix, bits)
+    }
+
+    /// Whether it is there for another process once this one has ended.
+    pub fn is_lasting(&self) -> bool {
+        self.backing.is_lasting()
     }
 
     /// Waits for the kernel's readers.

@@ -9,8 +9,10 @@
 //! | [`commit`] | a version that shares all but what changed with the one before |
 //! | [`shared`] | what many names of a zone refer to, stored once |
 //! | [`clock`] | the clock by which zones expire |
+//! | [`adopt`] | going on with the store of a process that has ended |
 //! | [`readers`] | when what was taken out of service may be used again |
 
+mod adopt;
 pub mod clock;
 mod commit;
 mod free;
@@ -38,6 +40,7 @@ use responder_common::{
 use zerocopy::{FromBytes, Immutable};
 
 pub use self::{
+    adopt::{Adopted, COMPILER, Terms},
     commit::{Commit, Found, Ready},
     memory::{DoesNotFit, REACH},
     publish::{Directory, Usage},
@@ -67,6 +70,7 @@ pub struct Store {
 }
 
 /// What only the one writer touches.
+#[derive(Default)]
 pub struct Writer {
     space: space::Spaces,
     directory: Directory,
@@ -89,28 +93,21 @@ impl Store {
         let limiter = limiter::State::new(backing.limits()?);
         let memory = Memory::new(backing)?;
         let root = memory.root_mut();
-        let identity = options.id.as_bytes();
-        let length = identity.len().min(NSID_MAX);
         // SAFETY: no reader knows the root before `layout` is written, last.
         unsafe {
-            (*root).udp_size = options.udp_size;
-            (*root).port = 53;
             (*root).seed = random()?;
             (*root).multiplier = random()? | 1;
             (*root).lease = u64::MAX;
-            (*root).nsid_length = length as u32;
-            (&mut (*root).nsid)[..length].copy_from_slice(&identity[..length]);
+            (*root).compiler = COMPILER;
+            options.tell(&mut *root);
             (*root).layout = LAYOUT_VERSION;
         }
-        Ok(Self {
-            memory,
-            limiter,
-            readers: Readers::default(),
-            writer: Mutex::new(Writer {
-                space: space::Spaces::default(),
-                directory: Directory::default(),
-            }),
-        })
+        Ok(Self::with(memory, limiter))
+    }
+
+    fn with(memory: Memory, limiter: limiter::State) -> Self {
+        let (readers, writer) = Default::default();
+        Self { memory, limiter, readers, writer }
     }
 
     /// Tells the packet path which destinations are ours. Without any, every address is.
@@ -118,35 +115,8 @@ impl Store {
     /// # Errors
     /// More addresses of a family than the packet path has room for.
     pub fn set_service(&self, addresses: &[IpAddr], port: u16) -> io::Result<()> {
-        let root = self.memory.root_mut();
-        let mut four = Vec::new();
-        let mut six = Vec::new();
-        for address in addresses {
-            match address {
-                IpAddr::V4(address) => four.push(u32::from_ne_bytes(address.octets())),
-                IpAddr::V6(address) => {
-                    let octets = address.octets();
-                    let half = |at: usize| {
-                        u64::from_ne_bytes(octets[at..at + 8].try_into().expect("eight octets"))
-                    };
-                    six.push([half(0), half(8)]);
-                }
-            }
-        }
-        if four.len() > ADDRESSES_MAX || six.len() > ADDRESSES_MAX {
-            return Err(io::Error::other(format!(
-                "more than {ADDRESSES_MAX} listen addresses of one family"
-            )));
-        }
         // SAFETY: set before the programs are attached; a reader sees an old or a new number.
-        unsafe {
-            (*root).port = port;
-            (&mut (*root).addresses4)[..four.len()].copy_from_slice(&four);
-            (&mut (*root).addresses6)[..six.len()].copy_from_slice(&six);
-            (*root).addresses4_length = four.len() as u16;
-            (*root).addresses6_length = six.len() as u16;
-        }
-        Ok(())
+        tell_service(unsafe { &mut *self.memory.root_mut() }, addresses, port)
     }
 
     /// Until when the kernel programs answer, in nanoseconds of their clock; at first for ever.
@@ -171,6 +141,11 @@ impl Store {
     /// The memory that the store may have, in octets.
     pub fn limit(&self) -> u64 {
         self.memory.limit()
+    }
+
+    /// Whether another process can go on with it once this one has ended.
+    pub fn is_lasting(&self) -> bool {
+        self.memory.is_lasting()
     }
 
     /// Segments of 64 MiB that the store has.
@@ -255,8 +230,49 @@ unsafe impl Platform for Store {
     }
 }
 
+impl StoreOptions {
+    /// Writes them to a root.
+    fn tell(&self, root: &mut Root) {
+        let identity = self.id.as_bytes();
+        let length = identity.len().min(NSID_MAX);
+        root.udp_size = self.udp_size;
+        root.port = 53;
+        root.nsid_length = length as u32;
+        root.nsid[..length].copy_from_slice(&identity[..length]);
+    }
+}
+
+/// Writes to a root which destinations are ours.
+fn tell_service(root: &mut Root, addresses: &[IpAddr], port: u16) -> io::Result<()> {
+    let mut four = Vec::new();
+    let mut six = Vec::new();
+    for address in addresses {
+        match address {
+            IpAddr::V4(address) => four.push(u32::from_ne_bytes(address.octets())),
+            IpAddr::V6(address) => {
+                let octets = address.octets();
+                let half = |at: usize| {
+                    u64::from_ne_bytes(octets[at..at + 8].try_into().expect("eight octets"))
+                };
+                six.push([half(0), half(8)]);
+            }
+        }
+    }
+    if four.len() > ADDRESSES_MAX || six.len() > ADDRESSES_MAX {
+        return Err(io::Error::other(format!(
+            "more than {ADDRESSES_MAX} listen addresses of one family"
+        )));
+    }
+    root.port = port;
+    root.addresses4[..four.len()].copy_from_slice(&four);
+    root.addresses6[..six.len()].copy_from_slice(&six);
+    root.addresses4_length = four.len() as u16;
+    root.addresses6_length = six.len() as u16;
+    Ok(())
+}
+
 /// A secret from the kernel.
-fn random() -> io::Result<u64> {
+pub(crate) fn random() -> io::Result<u64> {
     let mut octets = [0_u8; 8];
     // SAFETY: the buffer has as many octets as are asked for.
     let got = unsafe { libc::getrandom(octets.as_mut_ptr().cast(), octets.len(), 0) };

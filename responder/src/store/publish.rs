@@ -44,6 +44,9 @@ pub(super) struct Served {
     pub(super) fading: Vec<(Address, Address)>,
     /// Whether a commit is at work.
     pub(super) lent: bool,
+    /// Whether another process compiled it, so that nobody knows what in its blocks is whose: the next
+    /// version is compiled as a whole.
+    pub(super) sealed: bool,
 }
 
 /// What a served zone holds of the store, in octets.
@@ -67,6 +70,15 @@ impl Usage {
     /// names have gone.
     pub fn is_crumbled(&self) -> bool {
         self.dead > self.live / 2 + (1 << 20)
+    }
+}
+
+impl Directory {
+    /// Adds a zone.
+    pub(super) fn insert(&mut self, apex: Vec<u8>, mut zone: Served) {
+        self.published += 1;
+        zone.incarnation = self.published;
+        self.zones.insert(apex, zone);
     }
 }
 
@@ -97,6 +109,7 @@ impl Store {
         space.fits()?;
         let version = self.writer().directory.zones.get(apex).map_or(0, |zone| zone.version);
         snapshot.version = version.wrapping_add(1);
+        snapshot.ledger = 0;
         space.write(address, snapshot.as_bytes());
         let holding = space.into_holding();
         let mut writer = self.writer();
@@ -122,9 +135,9 @@ impl Store {
         let off = writer.directory.switched_off.contains(apex);
         self.set_switch(slot, off, self.limiter.profile(apex));
         self.set_slot(slot, apex, address);
-        writer.directory.published += 1;
         let served = Served {
-            incarnation: writer.directory.published,
+            // Set when it enters the directory.
+            incarnation: 0,
             slot,
             holding,
             version: snapshot.version,
@@ -132,8 +145,9 @@ impl Store {
             index_used: names,
             fading: Vec::new(),
             lent: false,
+            sealed: false,
         };
-        writer.directory.zones.insert(apex.to_owned(), served);
+        writer.directory.insert(apex.to_owned(), served);
         drop(writer);
         if let Some(old) = old {
             self.reclaim(old.holding);
@@ -239,7 +253,7 @@ impl Store {
         limit::tag(limit::Class::NxDomain as u32, limit::zone_bits(self.apex_hash(apex), 0))
     }
 
-    fn apex_hash(&self, apex: &[u8]) -> u64 {
+    pub(super) fn apex_hash(&self, apex: &[u8]) -> u64 {
         // Zero ends a probe.
         name::hash(self.hash_key(), apex).max(1)
     }

@@ -14,7 +14,7 @@ use responder_common::layout::{Address, SEGMENT_BYTES, SEGMENTS_MAX, UNIT, UNIT_
 
 use super::{
     Store,
-    free::{FreeBlocks, Gaps, LINE, in_few_lines},
+    free::{FreeBlocks, Gaps, LINE, SEGMENT, in_few_lines, units_of},
     memory::DoesNotFit,
     shared::Shared,
 };
@@ -30,6 +30,34 @@ pub struct Block {
     start: Address,
     order: u32,
 }
+
+impl Block {
+    /// The block as two numbers.
+    pub(super) fn words(self) -> [u32; 2] {
+        [self.start, self.order]
+    }
+
+    /// The block of two such numbers, if they are any.
+    pub(super) fn of([start, order]: [u32; 2]) -> Option<Self> {
+        let sound = (SMALLEST..u32::BITS).contains(&order)
+            && start.is_multiple_of(units_of(order.min(SEGMENT)));
+        sound.then_some(Self { start, order })
+    }
+
+    /// Its pages of `1 << SMALLEST` octets, by their numbers.
+    pub(super) fn pages(self) -> std::ops::Range<usize> {
+        let first = self.start as usize / units_of(SMALLEST) as usize;
+        first..first + (1 << (self.order - SMALLEST))
+    }
+
+    /// A page by its number.
+    pub(super) fn page(number: usize) -> Self {
+        Self { start: number as Address * units_of(SMALLEST), order: SMALLEST }
+    }
+}
+
+/// Pages of a segment.
+pub(super) const PAGES: usize = 1 << (SEGMENT - SMALLEST);
 
 /// The blocks that no zone holds.
 #[derive(Default)]
@@ -71,6 +99,16 @@ pub struct Holding {
 }
 
 impl Holding {
+    /// What another process held: these blocks, of which so many octets are in use, nobody knows which.
+    pub fn sealed(blocks: Vec<Block>, live: u64) -> Self {
+        Self { blocks, live, ..Self::default() }
+    }
+
+    /// Its blocks.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
     /// Octets in use.
     pub fn live(&self) -> u64 {
         self.live
@@ -404,6 +442,11 @@ impl<'a> Space<'a> {
     /// Octets in use, padding not counted.
     pub fn used(&self) -> u64 {
         self.holding.live
+    }
+
+    /// The blocks so far.
+    pub(super) fn blocks(&self) -> &[Block] {
+        self.holding.blocks()
     }
 
     /// What is held, now somebody else's to give back.

@@ -24,9 +24,11 @@ use tracing::{debug, error, warn};
 
 use self::commit::{Trouble, Work};
 use super::{
+    Arrivals, Progress,
     archive::{Archive, Error, JournalLimits, Limits, Lookup as _},
     change::Refused,
     collect::{Owner, Sorted},
+    compile_whole,
     difference::Difference,
     give_memory_back,
     guard::{self, Guards, Refusal, Subject},
@@ -49,6 +51,9 @@ const MANY_LOOKUPS: usize = 100_000;
 
 /// The stamp of a zone's [`Life`].
 const LIFE: &str = "life";
+
+/// The stamp of a version's mark: a random number, other for each.
+const MARK: &str = "mark";
 
 /// What a zone keeps. Nothing, at first.
 #[derive(Default)]
@@ -203,6 +208,9 @@ impl Kept {
     ) -> Result<Option<Committed>, String> {
         let most = self.most();
         let Some(archive) = self.take() else { return Ok(None) };
+        if store.is_sealed(archive.apex()) {
+            return Ok(None);
+        }
         // Where too much was given back, a compilation is also a cleaning.
         if store.usage(archive.apex()).is_none_or(|usage| usage.is_crumbled()) {
             return Ok(None);
@@ -242,6 +250,10 @@ impl Kept {
         self.settle();
         const NOT_KEPT: &str = "the contents are not on disk: changes cannot be applied";
         let archive = self.take().ok_or_else(|| Refusal::Zone(NOT_KEPT.to_owned()))?;
+        if let Err(message) = self.unseal(store, &archive) {
+            self.agrees = true;
+            return Err(message.into());
+        }
         let work =
             Work { archive: &archive, store, journal: self.journal, life: self.life.as_ref() };
         match work.apply(differences, self.guards.as_ref()) {
@@ -295,6 +307,38 @@ impl Kept {
         self.names = names;
         self.shelf.put(Some(archive));
         self.agrees = true;
+    }
+
+    /// The mark of what is served, if it is on disk.
+    pub fn mark(&self) -> Option<u64> {
+        mark_of(&*self.shelf.archive().filter(|_| self.agrees)?)
+    }
+
+    /// Goes on from what is on disk, if it has this mark; false where it has not. `names` are those in the
+    /// store.
+    pub fn resume(&mut self, apex: &[u8], mark: u64, names: u64) -> bool {
+        let Some(folder) = self.folder.as_ref().filter(|folder| Archive::stands_in(folder)) else {
+            return false;
+        };
+        match Archive::open(folder, apex, Limits::default()) {
+            Ok(archive) if mark_of(&archive) == Some(mark) => {
+                self.adopt(Arc::new(archive), names);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Compiles what is on disk, and served, as a whole, so that it can be changed in the store: another
+    /// process compiled what is there.
+    fn unseal(&self, store: &Store, archive: &Archive) -> Result<(), String> {
+        let apex = archive.apex();
+        if !store.is_sealed(apex) {
+            return Ok(());
+        }
+        let arrivals = Arrivals::of_archive(archive).map_err(|error| error.to_string())?;
+        let (progress, mut compiled) = (Progress::default(), Kept::default());
+        compile_whole(store, apex, arrivals.sorted()?, &progress, &mut compiled).map(drop)
     }
 
     /// Notes with the next version for how long it is good.
@@ -394,6 +438,13 @@ impl Kept {
         let (serial, written, names) = (changed.serial, changed.written, self.names);
         Committed { serial, names, records, owners, written, took }
     }
+}
+
+/// The mark of an archive's contents.
+fn mark_of(archive: &Archive) -> Option<u64> {
+    let view = archive.read().ok()?;
+    let octets = view.stamp(MARK).ok()??;
+    octets.try_into().ok().map(u64::from_le_bytes)
 }
 
 /// Opens what stands in a folder; begins anew where that is of no use.

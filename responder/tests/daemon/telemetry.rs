@@ -3,11 +3,12 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    os::unix::process::CommandExt,
 };
 
 use hickory_proto::rr::RecordType;
 
-use crate::harness::{Node, free_port, query, small_zone, zones};
+use crate::harness::{Node, free_port, query, serial, small_zone, zones};
 
 /// The status line and the body of a request's answer.
 fn fetch(port: u16, request: &str) -> (String, String) {
@@ -69,4 +70,40 @@ fn health_and_readiness_are_told_apart() {
     daemon.until("readiness", || fetch(port, "GET /readyz").0 == "HTTP/1.1 200 OK");
     assert_eq!(fetch(port, "GET /nothing").0, "HTTP/1.1 404 Not Found");
     assert_eq!(fetch(port, "POST /metrics").0, "HTTP/1.1 405 Method Not Allowed");
+}
+
+#[test]
+fn a_node_that_may_not_load_programs_serves_from_sockets_and_says_so() {
+    /// As in linux/capability.h: what loading a program takes.
+    const SYS_ADMIN_AND_BPF: [libc::c_ulong; 2] = [21, 39];
+    let (http, node) = (free_port(), Node::new(""));
+    let port = node.port;
+    node.write("a.zone", &small_zone(7));
+    node.write(
+        "r.toml",
+        &format!(
+            "[node]\nid = \"test-node\"\nstate = \"state\"\n[listen]\naddresses = [\"127.0.0.1\"]\nport \
+             = {port}\n[telemetry]\nlisten = \"127.0.0.1:{http}\"\n[xdp]\nmode = \"auto\"\ninterfaces = \
+             [\"lo\"]\n{}",
+            zones(&[("a.example.", "a.zone")])
+        ),
+    );
+    // SAFETY: prctl may be called between fork and exec. Who has no such capability needs none dropped.
+    let daemon = node.serve_with(|command| unsafe {
+        command.pre_exec(|| {
+            for capability in SYS_ADMIN_AND_BPF {
+                libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            }
+            Ok(())
+        });
+    });
+    assert_eq!(serial(&daemon.ask(&query(1, "a.example.", RecordType::SOA))), 7);
+    let status = daemon.status();
+    let reason = status["data-plane"]["degraded"].as_str().expect("the node is degraded");
+    assert!(reason.starts_with("no permission to load BPF programs: "), "{reason}");
+    let (_, metrics) = fetch(http, "GET /metrics");
+    assert!(metrics.contains("\nresponder_degraded{node=\"test-node\"} 1\n"), "{metrics}");
+    let log = daemon.log();
+    let told = log.lines().filter(|line| line.contains("WARN") && line.contains("DEGRADED"));
+    assert_eq!(told.count(), 1, "{log}");
 }

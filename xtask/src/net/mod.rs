@@ -83,18 +83,44 @@ impl Pair {
             client: Namespace::create(&format!("{name}-client"))?,
             passing: Mutex::new(None),
         };
+        pair.put_back()?;
+        Ok(pair)
+    }
+
+    /// Joins the namespaces, after [`Pair::pull`] too.
+    ///
+    /// # Errors
+    /// As [`Pair::create`].
+    pub fn put_back(&self) -> anyhow::Result<()> {
         join(
-            &End { space: &pair.server, interface: SERVER_INTERFACE, addresses: SERVER },
-            &End { space: &pair.client, interface: CLIENT_INTERFACE, addresses: CLIENT },
+            &End { space: &self.server, interface: SERVER_INTERFACE, addresses: SERVER },
+            &End { space: &self.client, interface: CLIENT_INTERFACE, addresses: CLIENT },
         )?;
         for (side, interface) in
-            [(&pair.server, SERVER_INTERFACE), (&pair.client, CLIENT_INTERFACE)]
+            [(&self.server, SERVER_INTERFACE), (&self.client, CLIENT_INTERFACE)]
         {
             // As on a network card, packets are taken by NAPI on both sides.
             process::output(side.command("ethtool").args(["-K", interface, "gro", "on"]))?;
         }
-        pair.pass_on_client_side()?;
-        Ok(pair)
+        self.pass_on_client_side()
+    }
+
+    /// Parts the namespaces: both interfaces are gone.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn pull(&self) -> anyhow::Result<()> {
+        drop(self.passing.lock().unwrap_or_else(PoisonError::into_inner).take());
+        process::output(&mut self.server.ip(["link", "delete", SERVER_INTERFACE])).map(drop)
+    }
+
+    /// `ip link set` on the server's side.
+    ///
+    /// # Errors
+    /// When `ip` fails.
+    pub fn set_server_link(&self, words: &[&str]) -> anyhow::Result<()> {
+        let mut set = self.server.ip(["link", "set", "dev", SERVER_INTERFACE]);
+        process::output(set.args(words)).map(drop)
     }
 
     /// Runs `work` while the client's interface is free for an XDP program of its own, as `kxdpgun`

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -26,23 +27,41 @@ use crate::{
 const RATE: u32 = 20_000;
 /// How long a load goes on before something happens to the daemon, and between two happenings.
 const PAUSE: Duration = Duration::from_secs(1);
-/// `xdp.lease` of the daemon under test.
-const LEASE: Duration = Duration::from_secs(5);
-/// Delegations in the zone, unless `--count` says otherwise.
-const NAMES: usize = 10_000;
 
-/// The check.
+/// What is tried.
+struct Trial {
+    /// Delegations in the zone, unless `--count` says otherwise.
+    names: usize,
+    /// `xdp.lease` of the daemon under test.
+    lease: Duration,
+    /// How long each load lasts, in seconds.
+    seconds: u32,
+}
+
+/// A small zone, and the lease.
 ///
 /// # Errors
 /// When something cannot be built, started or measured.
 pub fn run(args: &Args) -> anyhow::Result<Outcome> {
+    judge(args, &Trial { names: 10_000, lease: Duration::from_secs(5), seconds: 5 })
+}
+
+/// A million delegations.
+///
+/// # Errors
+/// As [`run`].
+pub fn million(args: &Args) -> anyhow::Result<Outcome> {
+    judge(args, &Trial { names: 1_000_000, lease: Duration::from_secs(120), seconds: 10 })
+}
+
+fn judge(args: &Args, trial: &Trial) -> anyhow::Result<Outcome> {
     let folder = Scratch::create()?;
     let other = match &args.other_program {
         Some(program) => program.clone(),
         None => other_layout(folder.path())?,
     };
     let program = servers::program(args)?;
-    let node = Node::prepare(args, &folder)?;
+    let node = Node::prepare(args, trial, &folder)?;
     let mut steps = Map::new();
     let mut holds = true;
     let mut note = |name: &str, step: Step| {
@@ -59,7 +78,17 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
             thread::sleep(PAUSE);
             node.restart(daemon, &program, "keep")
-        })?,
+        })?
+        .and(adopted),
+    );
+    note(
+        "restart after the zone was changed",
+        node.lossless(&mut daemon, |daemon| {
+            daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
+            node.change_zone()?;
+            node.restart(daemon, &program, "keep")
+        })?
+        .and(|happened| happened["the store is adopted"] == true),
     );
     note(
         "stop with keep, and a start",
@@ -67,7 +96,8 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             daemon.end(libc::SIGTERM, Duration::from_secs(10))?;
             thread::sleep(PAUSE);
             node.restart(daemon, &program, "keep")
-        })?,
+        })?
+        .and(adopted),
     );
     note(
         "upgrade to another layout",
@@ -83,7 +113,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
             node.restart(daemon, &program, "detach")
         })?,
     );
-    note("lease", node.lease(&mut daemon, &program)?);
+    if trial.lease < Duration::from_secs(10) {
+        note("lease", node.lease(&mut daemon, &program)?);
+    }
     note("stop with detach", node.detach(&mut daemon)?);
     Ok(Outcome { holds, figures: Value::Object(steps) })
 }
@@ -102,8 +134,25 @@ struct Step {
     figures: Value,
 }
 
+impl Step {
+    /// The same, if what happened is as it should be too.
+    fn and(mut self, right: impl FnOnce(&Value) -> bool) -> Self {
+        self.holds &= right(&self.figures["happened"]);
+        self
+    }
+}
+
+/// A restart that goes on with the store is ready within a second.
+fn adopted(happened: &Value) -> bool {
+    happened["the store is adopted"] == true
+        && happened["ready after milliseconds"].as_u64().is_some_and(|took| took <= 1000)
+}
+
 /// A daemon's surroundings.
 struct Node {
+    lease: Duration,
+    seconds: u32,
+    zone: PathBuf,
     pair: Pair,
     folder: PathBuf,
     config: PathBuf,
@@ -112,12 +161,12 @@ struct Node {
 }
 
 impl Node {
-    fn prepare(args: &Args, scratch: &Scratch) -> anyhow::Result<Self> {
+    fn prepare(args: &Args, trial: &Trial, scratch: &Scratch) -> anyhow::Result<Self> {
         let folder = scratch.path().join("node");
         fs::create_dir(&folder)?;
         let (file, queries) = (folder.join("lac.zone"), folder.join("queries"));
         gen_zone::generate(&gen_zone::Args {
-            names: args.count.unwrap_or(NAMES),
+            names: args.count.unwrap_or(trial.names),
             signed: None,
             seed: args.seed,
             apex: "lac.".into(),
@@ -125,7 +174,7 @@ impl Node {
             queries: Some(queries.clone()),
             count: 100_000,
         })?;
-        let zones = [Zone { apex: Name::from_text("lac.")?, file }];
+        let zones = [Zone { apex: Name::from_text("lac.")?, file: file.clone() }];
         // In a namespace of its own the daemon sees no other bpffs that outlives it.
         let pins = scratch.mount_bpffs()?.join("node");
         let pair = Pair::create()?;
@@ -133,10 +182,11 @@ impl Node {
         let xdp = format!(
             "receive-scaling = \"off\"\npins = \"{}\"\nlease = \"{}s\"\n",
             pins.display(),
-            LEASE.as_secs()
+            trial.lease.as_secs()
         );
         let config = servers::configure_ours(&pair, &zones, "native", &xdp, &folder)?;
-        Ok(Self { pair, folder, config, queries, pins })
+        let (lease, seconds) = (trial.lease, trial.seconds);
+        Ok(Self { lease, seconds, zone: file, pair, folder, config, queries, pins })
     }
 
     fn start(&self, program: &Path, arguments: &[&str]) -> anyhow::Result<Daemon> {
@@ -148,7 +198,15 @@ impl Node {
     fn restart(&self, daemon: &mut Daemon, program: &Path, end: &str) -> anyhow::Result<Value> {
         let start = Instant::now();
         *daemon = self.start(program, &["--on-stop", end])?;
-        Ok(json!({ "ready after milliseconds": start.elapsed().as_millis() as u64 }))
+        let took = start.elapsed().as_millis() as u64;
+        let adopted = daemon.status()?["data-plane"]["adopted"].clone();
+        Ok(json!({ "ready after milliseconds": took, "the store is adopted": adopted }))
+    }
+
+    /// Adds a name to the zone's file.
+    fn change_zone(&self) -> anyhow::Result<()> {
+        let mut file = fs::OpenOptions::new().append(true).open(&self.zone)?;
+        Ok(file.write_all(b"another-name.lac. 60 IN A 192.0.2.1\n")?)
     }
 
     /// Runs a steady load while something happens to the daemon. No query may stay without a reply: by the
@@ -160,7 +218,7 @@ impl Node {
         happen: impl FnOnce(&mut Daemon) -> anyhow::Result<Value>,
     ) -> anyhow::Result<Step> {
         let before = answered(daemon)?;
-        let (flood, happened) = self.during_load(5, || happen(daemon))?;
+        let (flood, happened) = self.during_load(self.seconds, || happen(daemon))?;
         // The counters are pinned too: they go on.
         let answered = answered(daemon)? - before;
         let lost = |replies| flood.queries.saturating_sub(replies);
@@ -200,7 +258,7 @@ impl Node {
     fn lease(&self, daemon: &mut Daemon, program: &Path) -> anyhow::Result<Step> {
         daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
         let before = self.flood()?;
-        thread::sleep(LEASE);
+        thread::sleep(self.lease);
         let after = self.flood()?;
         let restarted = self.restart(daemon, program, "detach")?;
         let passed = daemon.status()?["data-plane"]["xdp"]["passed"]["lease"].clone();

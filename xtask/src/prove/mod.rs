@@ -6,6 +6,7 @@ mod catalog;
 mod crash_commit;
 mod ferret;
 mod fuzz;
+mod interfaces;
 mod ixfr_million;
 mod kill;
 mod kill_anywhere;
@@ -152,8 +153,8 @@ const CHECKS: &[Check] = &[
     Check {
         name: "kill",
         claim: "kill -9, restart, stop with keep, upgrade and downgrade across another layout, under a \
-                steady load: no answer lost; after the lease the kernel passes everything; stop with \
-                detach leaves nothing",
+                steady load: no answer lost; a restart goes on with the store and is ready within a \
+                second; after the lease the kernel passes everything; stop with detach leaves nothing",
         run: kill::run,
     },
     Check {
@@ -162,6 +163,17 @@ const CHECKS: &[Check] = &[
                 full and 200 with files of the state cut short: every start is clean, serves whole \
                 versions, none older than one that was seen, and fetches anew what was damaged",
         run: kill_anywhere::run,
+    },
+    Check {
+        name: "interfaces",
+        claim: "an interface that is pulled and put back, gets another MTU, goes down and up: XDP answers \
+                again by itself, each event is one line of the log",
+        run: interfaces::run,
+    },
+    Check {
+        name: "kill-million",
+        claim: "the same with a million delegations, the lease left out",
+        run: kill::million,
     },
     Check {
         name: "kill-transfers",

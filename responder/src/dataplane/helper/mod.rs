@@ -24,15 +24,16 @@ use std::{
 use anyhow::{Context, Result, bail};
 use aya::maps::{Map, MapData, PerCpuArray};
 use serde::{Deserialize, Serialize};
+use tracing::info;
 
 pub use process::run;
 
 use self::{process::Helper, worker::Worker};
 use super::{
     Attachment, Counters, Found, Mode, ReceiveScaling, Rows,
-    maps::{KernelMemory, Segments},
+    maps::{FoundMemory, KernelMemory, Segments},
 };
-use crate::store::{Store, StoreOptions};
+use crate::store::{Store, Terms};
 
 /// What is settled before the first request, by a daemon that has all of its privileges yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,8 +56,15 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
+    /// Look for the store that an earlier daemon left.
+    Find,
+    /// A segment of that store, by its number.
+    Found(u32),
     /// Load the programs: once.
-    Load,
+    Load {
+        /// Over the store that was found.
+        found: bool,
+    },
     /// Add the next segment, which must have this number, to the store.
     Segment(u32),
     /// Attach the programs to an interface.
@@ -116,12 +124,16 @@ pub struct Tried {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
+    /// [`Request::Find`]: the map of the root, if there is a store, and how many segments it has.
+    Found(Option<u32>),
     /// [`Request::Load`]: the maps of the root, of limits, of prefixes and of the counters.
     Loaded {
+        /// Whether what is attached is to outlive the process.
+        lasting: bool,
         /// What is less than was asked for.
         warning: Option<String>,
     },
-    /// [`Request::Segment`]: its map.
+    /// [`Request::Segment`] and [`Request::Found`]: its map.
     Segment,
     /// [`Request::Attach`].
     Attached(Attachment),
@@ -133,6 +145,18 @@ pub enum Reply {
     Done,
     /// One line for a person.
     Error(String),
+}
+
+/// Programs that were loaded, and what goes with them.
+pub struct Loaded {
+    /// What they read.
+    pub store: Arc<Store>,
+    /// What they count.
+    pub counters: CounterMap,
+    /// Whether an earlier daemon left the store.
+    pub adopted: bool,
+    /// What is less than was asked for.
+    pub warning: Option<String>,
 }
 
 /// Where the hands are.
@@ -171,24 +195,58 @@ impl Hands {
         }
     }
 
-    /// Loads the programs and makes the store that they read; and their counters. A warning, where it is
-    /// less than was asked for.
+    /// Loads the programs, over the store that an earlier daemon left, if it did so on these terms, or else
+    /// over one that is made now.
     ///
     /// # Errors
     /// As [`super::DataPlane::load`].
-    pub fn load(
-        self: &Arc<Self>,
-        options: &StoreOptions,
-    ) -> Result<(Arc<Store>, CounterMap, Option<String>)> {
-        let (reply, descriptors) = self.ask(&Request::Load)?;
-        let Reply::Loaded { warning } = reply else { return Err(unexpected()) };
+    pub fn load(self: &Arc<Self>, terms: &Terms) -> Result<Loaded> {
+        let found = self.find(terms).unwrap_or_else(|error| {
+            info!(
+                "a store is built beside the one that an earlier daemon left, which goes on answering \
+                 until then: {error:#}"
+            );
+            None
+        });
+        let (reply, descriptors) = self.ask(&Request::Load { found: found.is_some() })?;
+        let Reply::Loaded { lasting, warning } = reply else { return Err(unexpected()) };
         let [root, limits, listed, counters] =
             <[OwnedFd; 4]>::try_from(descriptors).map_err(|_| unexpected())?;
-        let hands: Arc<dyn Segments> = Arc::clone(self) as _;
-        let memory = KernelMemory::new([root, limits, listed], hands)?;
-        let store = Store::over(Box::new(memory), options)
-            .context("the kernel gives no memory for the store")?;
-        Ok((Arc::new(store), CounterMap::open(counters)?, warning))
+        let (hands, adopted) = (Arc::clone(self) as Arc<dyn Segments>, found.is_some());
+        let maps = [root, limits, listed];
+        let memory = KernelMemory::new(maps, found.unwrap_or_default(), hands, lasting)?;
+        let memory = Box::new(memory);
+        let store = if adopted {
+            Store::adopt(memory, terms)?
+        } else {
+            let store = Store::over(memory, &terms.options)
+                .context("the kernel gives no memory for the store")?;
+            store
+                .set_service(&terms.addresses, terms.port)
+                .context("remove some of listen.addresses")?;
+            store.set_owner(terms.owner);
+            store
+        };
+        let counters = CounterMap::open(counters)?;
+        Ok(Loaded { store: Arc::new(store), counters, adopted, warning })
+    }
+
+    /// The segments of the store that an earlier daemon left, if there is one; an error where it cannot be
+    /// gone on with.
+    fn find(&self, terms: &Terms) -> Result<Option<Vec<OwnedFd>>> {
+        let (reply, mut descriptors) = self.ask(&Request::Find)?;
+        let Reply::Found(segments) = reply else { return Err(unexpected()) };
+        let Some(segments) = segments else { return Ok(None) };
+        let root = descriptors.pop().ok_or_else(unexpected)?;
+        let segment = |number| {
+            let (_, mut descriptors) = self.ask(&Request::Found(number))?;
+            descriptors.pop().ok_or_else(unexpected)
+        };
+        let found = (0..segments).map(segment).collect::<Result<Vec<_>>>()?;
+        let copies = found.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
+        // Whatever is wrong with it is to be seen before the programs are loaded over it.
+        Store::adopt(Box::new(FoundMemory { root, segments: copies }), terms)?;
+        Ok(Some(found))
     }
 
     /// Attaches the programs to an interface of the settings.

@@ -1,6 +1,6 @@
 //! What is done with privileges.
 
-use std::{net::IpAddr, os::fd::OwnedFd};
+use std::{net::IpAddr, os::fd::OwnedFd, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use responder_common::{layout::SEGMENTS_MAX, verdict::Action};
@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 use super::{Outcome, Reply, Request, Settings, Tried};
 use crate::dataplane::{
     self, Attachment, DataPlane, Mode, ReceiveScaling, Scaling,
-    maps::{KernelMaps, Segments as _},
+    maps::{FoundMaps, KernelMaps, Segments as _},
     pins::Pins,
     trial::{HookPoint, Trial},
 };
@@ -21,7 +21,9 @@ pub(super) struct Worker {
     /// Until the programs are loaded: where they are pinned, and why that is less than was asked for.
     pins: Option<(Result<Pins>, Option<String>)>,
     programs: Option<DataPlane>,
-    maps: Option<KernelMaps>,
+    maps: Option<Arc<KernelMaps>>,
+    /// What an earlier daemon left, until the programs are loaded.
+    found: Option<FoundMaps>,
     segments: u32,
     scaled: Vec<Scaling>,
 }
@@ -30,7 +32,15 @@ impl Worker {
     /// Makes the folder of pins if need be, for which privileges may be needed that go later.
     pub(super) fn new(settings: Settings) -> Self {
         let pins = Some(open_pins(&settings));
-        Self { settings, pins, programs: None, maps: None, segments: 0, scaled: Vec::new() }
+        Self {
+            settings,
+            pins,
+            programs: None,
+            maps: None,
+            found: None,
+            segments: 0,
+            scaled: Vec::new(),
+        }
     }
 
     /// Does what is asked.
@@ -42,7 +52,13 @@ impl Worker {
     fn try_serve(&mut self, request: &Request) -> Result<(Reply, Vec<OwnedFd>)> {
         let alone = |reply| (reply, Vec::new());
         Ok(match request {
-            Request::Load => self.load()?,
+            Request::Find => self.find()?,
+            Request::Found(number) => {
+                let found =
+                    self.found.as_ref().context("there is no store of an earlier daemon")?;
+                (Reply::Segment, vec![found.segment(*number)?])
+            }
+            Request::Load { found } => self.load(*found)?,
             Request::Segment(number) => (Reply::Segment, vec![self.segment(*number)?]),
             Request::Attach(interface) => alone(Reply::Attached(self.attach(interface)?)),
             Request::Settle => {
@@ -82,13 +98,27 @@ impl Worker {
         self.programs.as_mut().context("no programs are loaded")
     }
 
-    fn load(&mut self) -> Result<(Reply, Vec<OwnedFd>)> {
+    fn find(&mut self) -> Result<(Reply, Vec<OwnedFd>)> {
+        let pins = self.pins.as_ref().and_then(|(pins, _)| pins.as_ref().ok());
+        self.found = match pins.and_then(Pins::store) {
+            Some(folder) => FoundMaps::pinned(&folder)?,
+            None => None,
+        };
+        let root = self.found.iter().map(FoundMaps::root).collect::<std::io::Result<_>>()?;
+        Ok((Reply::Found(self.found.as_ref().map(FoundMaps::segments)), root))
+    }
+
+    fn load(&mut self, found: bool) -> Result<(Reply, Vec<OwnedFd>)> {
         let (pins, warning) = self.pins.take().context("the programs are loaded only once")?;
-        let (programs, maps) = DataPlane::load_maps(Some(pins?))?;
+        let pins = pins?;
+        let lasting = pins.is_lasting();
+        let found = self.found.take().filter(|_| found);
+        let (programs, maps) = DataPlane::load_maps(Some(pins), found)?;
         let mut descriptors = Vec::from(maps.descriptors()?);
         descriptors.push(programs.counters_descriptor()?);
+        self.segments = maps.segments();
         (self.programs, self.maps) = (Some(programs), Some(maps));
-        Ok((Reply::Loaded { warning }, descriptors))
+        Ok((Reply::Loaded { lasting, warning }, descriptors))
     }
 
     fn segment(&mut self, number: u32) -> Result<OwnedFd> {

@@ -55,6 +55,7 @@ impl Zones {
                     error!(zone = name, "the zone expired while no daemon ran");
                 }
                 self.expire_after(name, rest);
+                self.record(name);
             }
             Err(message) => error!(zone = name, "what is on disk cannot be served: {message}"),
         }
@@ -90,6 +91,7 @@ impl Zones {
             entry.kept = kept;
             entry.status.note(result.clone().map_err(|refusal| refusal.to_string()), milliseconds);
         }
+        self.record(zone);
         self.announce(zone);
         result
     }

@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LIFE, apply, tell::tell};
+use super::{LIFE, MARK, apply, tell::tell};
 use crate::{
-    store::Store,
+    store::{Store, random},
     zone::{
         archive::{Archive, Edit, Error, JournalLimits, Lookup as _, OwnerChange, OwnerRef, diff},
         change::{self, Archived, Changed, Key, Refused},
@@ -168,7 +168,9 @@ pub fn keep<'a, I: Iterator<Item = Owner<'a>>>(
         }
     }
     let life = life.map(Life::octets);
-    let stamps: Vec<(&str, &[u8])> = life.iter().map(|life| (LIFE, &life[..])).collect();
+    let mark = new_mark();
+    let mut stamps: Vec<(&str, &[u8])> = vec![(MARK, &mark)];
+    stamps.extend(life.iter().map(|life| (LIFE, &life[..])));
     archive.replace(owners(), hashes(), &stamps)
 }
 
@@ -185,10 +187,16 @@ fn note(
             edit.note_difference(Some(difference), journal)?;
         }
     }
+    edit.put_stamp(MARK, &new_mark())?;
     match life {
         Some(life) => edit.put_stamp(LIFE, &life.octets()),
         None => Ok(()),
     }
+}
+
+/// A mark for new contents. Without a source of chance it is none that anything agrees with.
+fn new_mark() -> Vec<u8> {
+    random().map_or(Vec::new(), |mark| mark.to_le_bytes().to_vec())
 }
 
 /// Writes into an edit what differs, and tells it. None where more than `most` owners differ.
