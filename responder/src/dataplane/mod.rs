@@ -228,7 +228,7 @@ impl DataPlane {
         if let Some(pins) = &mut self.pins {
             let links = pins.settle()?;
             if links > 0 {
-                tracing::info!(links, "removed the pins of an earlier daemon");
+                tracing::info!(links, "removed pins that nothing uses");
             }
             if let Some(folder) = pins.store().filter(|folder| !folder.exists())
                 && let Err(error) = self.maps.pin(&folder)

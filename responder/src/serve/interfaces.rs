@@ -7,7 +7,7 @@ use std::{
     os::fd::{AsRawFd as _, OwnedFd},
     sync::Weak,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -30,6 +30,9 @@ const ANYHOW: Duration = Duration::from_secs(1);
 /// taken down before.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// A link without a carrier is told of when it has had none for so long.
+const CARRIER: Duration = Duration::from_secs(3);
+
 /// How an interface is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Look {
@@ -40,6 +43,14 @@ struct Look {
     mtu: i32,
 }
 
+/// How a link is, to an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Up,
+    Down,
+    NoCarrier,
+}
+
 /// An interface that is served.
 struct Watched {
     name: String,
@@ -47,6 +58,10 @@ struct Watched {
     seen: Option<Look>,
     /// The interface that has the programs.
     attached: Option<u32>,
+    /// What was last told of its link.
+    link: Link,
+    /// Since when the link is as it was last seen.
+    since: Instant,
     /// Why the last attempt to attach failed, which is told once.
     failure: Option<String>,
 }
@@ -63,7 +78,14 @@ pub fn watch(daemon: Weak<Daemon>, interfaces: &[String]) -> Result<()> {
     let watched = |name: &String| {
         let seen = look(&ask, name);
         let attached = seen.map(|look| look.index);
-        Watched { name: name.clone(), seen, attached, failure: None }
+        Watched {
+            name: name.clone(),
+            seen,
+            attached,
+            link: Link::Up,
+            since: Instant::now(),
+            failure: None,
+        }
     };
     let mut watched: Vec<Watched> = interfaces.iter().map(watched).collect();
     let work = move || {
@@ -122,14 +144,23 @@ impl Watched {
         if before.mtu != now.mtu {
             info!(interface, from = before.mtu, to = now.mtu, "the MTU has changed");
         }
-        match ((before.up, before.carrier), (now.up, now.carrier)) {
-            (before, now) if before == now => {}
-            (_, (false, _)) => {
-                warn!(interface, "the interface is down: `ip link set {interface} up`")
-            }
-            (_, (true, false)) => warn!(interface, "the link has no carrier"),
-            (_, (true, true)) => info!(interface, "the link is up"),
+        if (before.up, before.carrier) != (now.up, now.carrier) {
+            self.since = Instant::now();
         }
+        let link = match (now.up, now.carrier) {
+            (false, _) => Link::Down,
+            (true, true) => Link::Up,
+            // An interface that was put up has none at first.
+            (true, false) if self.since.elapsed() < CARRIER => return,
+            (true, false) => Link::NoCarrier,
+        };
+        match link {
+            same if same == self.link => {}
+            Link::Down => warn!(interface, "the interface is down: `ip link set {interface} up`"),
+            Link::NoCarrier => warn!(interface, "the link has no carrier"),
+            Link::Up => info!(interface, "the link is up"),
+        }
+        self.link = link;
     }
 
     fn attach(&mut self, daemon: &Daemon, index: u32) {
@@ -138,6 +169,8 @@ impl Watched {
             Ok(None) => self.attached = Some(index),
             Ok(Some(attachment)) => {
                 self.attached = Some(index);
+                self.link = Link::Up;
+                self.since = Instant::now();
                 self.failure = None;
                 let mode = mode_label(attachment.mode);
                 match attachment.warning {

@@ -62,10 +62,9 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     for name in ["pulled and put back", "pulled and put back again"] {
         let lines = ["the interface is gone", "the interface is back"];
         let step = watched.after(&lines, || {
+            let before = told(&watched.log)?.len();
             pair.pull()?;
-            watched.until("the loss is seen", || {
-                Ok(fs::read_to_string(&watched.log)?.contains("is gone"))
-            })?;
+            watched.until("the loss is seen", || Ok(told(&watched.log)?.len() > before))?;
             pair.put_back()
         })?;
         note(name, step);
