@@ -220,7 +220,7 @@ impl Node {
         let before = answered(daemon)?;
         let (flood, happened) = self.during_load(self.seconds, || happen(daemon))?;
         // The counters are pinned too: they go on.
-        let answered = answered(daemon)? - before;
+        let answered = answered(daemon)?.saturating_sub(before);
         let lost = |replies| flood.queries.saturating_sub(replies);
         let figures = json!({
             "queries": flood.queries,
