@@ -123,6 +123,7 @@ pub struct Frames {
     controls: Array<MapData, Control>,
     states: Array<MapData, State>,
     counts: Array<MapData, Counted>,
+    mean_octets: f64,
 }
 
 impl Frames {
@@ -135,6 +136,8 @@ impl Frames {
         let object = super::compile(folder, "frames.c", include_str!("frames.c"))?;
         let queries = self::queries(pair, queries)?;
         let count = queries.len() as u32;
+        let octets: u64 = queries.iter().map(|query| u64::from(query.length)).sum();
+        let mean_octets = octets as f64 / queries.len() as f64;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("queries", count)
             .load_file(&object)
@@ -158,7 +161,7 @@ impl Frames {
             ["controls", "states", "counts"].map(|name| ebpf.take_map(name).context(name));
         let (controls, states) = (Array::try_from(controls?)?, Array::try_from(states?)?);
         let counts = Array::try_from(counts?)?;
-        Ok(Self { ebpf, interface, control, controls, states, counts })
+        Ok(Self { ebpf, interface, control, controls, states, counts, mean_octets })
     }
 
     /// The flood with the window that suits the server best; all together take about so long.
@@ -180,8 +183,12 @@ impl Frames {
         best.context("there are windows")
     }
 
+    /// Octets of a query's frame, on the average.
+    pub fn mean_octets(&self) -> f64 {
+        self.mean_octets
+    }
+
     /// From now on these bits of the IPv4 source address are random.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for floods from forged addresses"))]
     pub fn spoof(&mut self, bits: u32) {
         self.control.random = bits.to_be();
     }
@@ -192,7 +199,7 @@ impl Frames {
     /// When the kernel refuses a run.
     pub fn flood(&mut self, pair: &Pair, window: u64, time: Duration) -> anyhow::Result<Flooded> {
         let ended = AtomicBool::new(false);
-        let Self { ebpf, interface, control, controls, states, counts } = self;
+        let Self { ebpf, interface, control, controls, states, counts, .. } = self;
         let generator: &Xdp = ebpf.program("generate").context("no generator")?.try_into()?;
         control.window = window;
         let mut watch = Watch { control, controls, states, counts };

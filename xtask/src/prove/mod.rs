@@ -10,6 +10,7 @@ mod interfaces;
 mod ixfr_million;
 mod kill;
 mod kill_anywhere;
+mod limits;
 mod load;
 mod million;
 mod off_equal;
@@ -192,6 +193,28 @@ const CHECKS: &[Check] = &[
         claim: "a million delegations, 1,000 changed names by IXFR from Knot under a flood: in the replies \
                 50 ms after the last octet, none lost, none mixed; and how long NSD and Knot take",
         run: ixfr_million::run,
+    },
+    Check {
+        name: "reflection",
+        claim: "a flood from forged sources, in one /16 and in 256 networks /24: no more octets out than in \
+                after a second, while 1,000 resolvers lose less than 0.1 %",
+        run: limits::reflection,
+    },
+    Check {
+        name: "subdomain-flood",
+        claim: "random absent names in a signed zone from everywhere: resolvers keep 99.9 % below \
+                capacity, and at the generator's limit the rate is within 10 % of its peak",
+        run: limits::subdomain_flood,
+    },
+    Check {
+        name: "limit-cost",
+        claim: "with limits on, a load from everywhere gets 0.93 of the replies per second and more",
+        run: limits::cost,
+    },
+    Check {
+        name: "limit-memory",
+        claim: "100 million random sources leave the memory of the limits as it was",
+        run: limits::memory,
     },
     Check {
         name: "load-10k",
