@@ -5,12 +5,17 @@ use std::{
     collections::HashMap,
     io,
     net::{Ipv4Addr, SocketAddr, UdpSocket},
+    os::fd::OwnedFd,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{net::Pair, packet, process, strict::Name};
+use crate::{
+    net::{self, Pair},
+    packet, process,
+    strict::Name,
+};
 
 /// The second interface on the server's side.
 pub const INTERFACE: &str = "vr";
@@ -39,11 +44,12 @@ impl Asked {
     }
 }
 
-/// Joins the sides of a pair by the second interface, and routes the resolvers' addresses over it.
+/// Joins the sides of a pair by the second interface, and routes the resolvers' addresses over it. They hear
+/// what the server's program transmits for as long as the descriptor lives.
 ///
 /// # Errors
 /// When `ip` or `ethtool` refuses.
-pub fn connect(pair: &Pair, server: Ipv4Addr) -> anyhow::Result<()> {
+pub fn connect(pair: &Pair, server: Ipv4Addr) -> anyhow::Result<OwnedFd> {
     let (near, far) = (pair.server.name(), pair.client.name());
     let ip = |words: &str| process::output(Command::new("ip").args(words.split(' '))).map(drop);
     ip(&format!(
@@ -56,7 +62,8 @@ pub fn connect(pair: &Pair, server: Ipv4Addr) -> anyhow::Result<()> {
     // Every address of the resolvers is the client's own, without a thousand lines.
     ip(&format!("-n {far} route add local 172.16.0.0/12 dev lo"))?;
     ip(&format!("-n {far} route add {server}/32 dev {OTHER_END} src 172.16.0.1"))?;
-    ip(&format!("-n {near} route add 172.16.0.0/12 dev {INTERFACE}"))
+    ip(&format!("-n {near} route add 172.16.0.0/12 dev {INTERFACE}"))?;
+    pair.client.enter(|| net::let_pass(OTHER_END))?
 }
 
 /// Has the resolvers ask for these names, `rate` questions a second in all, for a time.

@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
+    os::fd::OwnedFd,
     path::PathBuf,
     thread,
     time::Duration,
@@ -46,8 +47,9 @@ struct Field {
 
 /// A daemon at work.
 struct Node {
-    pair: Pair,
     daemon: Daemon,
+    _hears: OwnedFd,
+    pair: Pair,
 }
 
 impl Field {
@@ -78,7 +80,7 @@ impl Field {
     /// Starts the daemon on both interfaces with these lines in its configuration.
     fn start(&self, lines: &str) -> anyhow::Result<Node> {
         let pair = Pair::create()?;
-        resolvers::connect(&pair, server()?)?;
+        let hears = resolvers::connect(&pair, server()?)?;
         let folder = self.folder.path().join("node");
         let config = servers::configure_ours(&pair, &self.zones, "native", "", &folder)?;
         let text = fs::read_to_string(&config)?;
@@ -87,7 +89,7 @@ impl Field {
         fs::write(&config, text.replace(&one, &two) + "\n" + lines)?;
         let patience = Duration::from_secs(120);
         let daemon = Daemon::start(&pair.server, &self.program, &config, &folder, patience)?;
-        Ok(Node { pair, daemon })
+        Ok(Node { daemon, _hears: hears, pair })
     }
 
     fn ask(&self, node: &Node, time: Duration) -> anyhow::Result<resolvers::Asked> {
