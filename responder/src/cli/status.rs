@@ -50,6 +50,7 @@ fn show(status: &Status) -> Result<String> {
     write_reasons(&mut text, status)?;
     text += &show_zones(&status.zones)?;
     write_services(&mut text, status)?;
+    write_peers(&mut text, status)?;
     write_transfers(&mut text, status)?;
     let (held, limit, segments) = (status.store_bytes, status.store_limit, status.store_segments);
     writeln!(text, "\nstore: {held} octets in {segments} segments, {limit} allowed")?;
@@ -121,6 +122,23 @@ fn write_reasons(text: &mut String, status: &Status) -> Result<()> {
             .collect();
         if !seen.is_empty() {
             writeln!(text, "  {title}: {}", seen.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
+/// Other nodes, as they are seen from here.
+fn write_peers(text: &mut String, status: &Status) -> Result<()> {
+    if !status.peers.is_empty() {
+        writeln!(text, "\npeers")?;
+    }
+    for peer in &status.peers {
+        let (id, address) = (&peer.id, peer.address);
+        match (&peer.fault, peer.milliseconds) {
+            (Some(fault), _) => writeln!(text, "  {id} at {address}: {fault}")?,
+            (None, took) => {
+                writeln!(text, "  {id} at {address}: answers in {} ms", took.unwrap_or(0))?;
+            }
         }
     }
     Ok(())

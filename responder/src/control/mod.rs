@@ -17,7 +17,7 @@ use crate::cloud::{Overview, Version};
 use crate::limits::{self, acl, top::Talker};
 
 pub use history::ZoneEvent;
-pub use service::{Alive, FamilyStatus, ServiceStatus};
+pub use service::{Alive, FamilyStatus, PeerStatus, ServiceStatus};
 pub use status::{
     DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SecondaryStatus, SocketStatus, Status,
     ZoneState, ZoneStatus,

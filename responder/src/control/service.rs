@@ -27,6 +27,22 @@ pub struct Alive {
     pub servers: Vec<SocketAddr>,
 }
 
+/// A peer, as it is seen from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PeerStatus {
+    /// Its identity.
+    pub id: String,
+    /// Where it is asked.
+    pub address: SocketAddr,
+    /// The NSID of who answered the last question.
+    pub told: Option<String>,
+    /// What was wrong with the last answer.
+    pub fault: Option<String>,
+    /// How long it took.
+    pub milliseconds: Option<u64>,
+}
+
 /// A service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

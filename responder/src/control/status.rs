@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::ServiceStatus;
+use super::{PeerStatus, ServiceStatus};
 use crate::{
     dataplane::{Attachment, Mode},
     serve::SwitchedOff,
@@ -23,6 +23,9 @@ pub struct Status {
     /// What this node announces, in the order of the configuration.
     #[serde(default)]
     pub services: Vec<ServiceStatus>,
+    /// Other nodes, as they are seen from here.
+    #[serde(default)]
+    pub peers: Vec<PeerStatus>,
     /// The kernel's part.
     pub data_plane: DataPlaneStatus,
     /// The daemon's own sockets.

@@ -57,7 +57,10 @@ use crate::{
     },
     dataplane::{self, helper::Hands},
     privilege,
-    service::{self, Services},
+    service::{
+        self, Services,
+        peers::{self, Peers},
+    },
     store::Store,
     telemetry::{self, Sampler},
     transfer::{Home, Library, Transfers},
@@ -75,6 +78,8 @@ pub struct Daemon {
     /// What it announces.
     pub services: Services,
     followed: cloud::Followed,
+    /// Other nodes, as they are seen from here.
+    pub peers: Peers,
     /// The kernel's part.
     pub plane: Plane,
     /// What of it an operator has switched off.
@@ -107,6 +112,7 @@ impl Daemon {
             services: Services::new(&config),
             followed: cloud::Followed::default(),
             catalogs: Catalogs::kept_in(&config.node.state),
+            peers: Peers::new(&config),
             plane,
             switches,
             udp: Arc::default(),
@@ -137,6 +143,7 @@ impl Daemon {
             },
             zones: self.zone_status(),
             services: self.services.status(),
+            peers: self.peers.status(),
             transfers: self.transfers.counts(),
             data_plane: DataPlaneStatus {
                 switched_off: self.switches.off(),
@@ -306,6 +313,9 @@ async fn live(
 
     let mut tasks = JoinSet::new();
     tasks.spawn(control::server::serve(control, Arc::clone(&daemon)));
+    for peer in &daemon.config.peers {
+        tasks.spawn(peers::ask_for_ever(Arc::clone(&daemon), peer.clone()));
+    }
     tasks.spawn(catalogs::follow(Arc::clone(&daemon)));
     tasks.spawn(telemetry::sample_every_second(Arc::clone(&daemon)));
     let alive = renew_lease(Arc::clone(&daemon));

@@ -9,6 +9,7 @@
 //! | [`announcers`] | BIRD, ExaBGP, an address on an interface |
 //! | [`wishes`] | who wants the node out of the routing, over restarts |
 //! | [`signs`] | signs of life between daemon, kernel and watchdog |
+//! | [`peers`] | other nodes, asked from here |
 //! | [`watchdog`] | the process that withdraws when the daemon cannot |
 
 pub mod announcers;
@@ -17,6 +18,7 @@ mod health;
 mod judge;
 mod keeper;
 pub mod netlink;
+pub mod peers;
 mod probe;
 mod route;
 mod signs;

@@ -13,6 +13,7 @@ pub fn exposition(status: &Status) -> String {
     process(&mut page, status);
     zones(&mut page, status);
     services(&mut page, status);
+    peers(&mut page, status);
     transfers(&mut page, status);
     queries(&mut page, status);
     page.text
@@ -173,6 +174,16 @@ fn services(page: &mut Page, status: &Status) {
         for service in &status.services {
             page.series(name, &[("service", &service.name)], u64::from(state(service)));
         }
+    }
+}
+
+fn peers(page: &mut Page, status: &Status) {
+    let up = "responder_peer_up";
+    page.family(up, "gauge", "Whether the peer itself answers, seen from here.");
+    for peer in &status.peers {
+        let address = peer.address.to_string();
+        let value = u64::from(peer.fault.is_none());
+        page.series(up, &[("peer", &peer.id), ("address", &address)], value);
     }
 }
 

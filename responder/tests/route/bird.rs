@@ -13,6 +13,11 @@ pub const QUICK: &str = "health = { interval = \"100ms\", rise = 2, fall = 2, ho
 
 /// A node at the service's addresses, with one zone and `service` in its configuration.
 pub fn node(service: &str) -> Node {
+    node_with("[xdp]\nmode = \"off\"\n", service)
+}
+
+/// The same, with an `[xdp]` section.
+pub fn node_with(xdp: &str, service: &str) -> Node {
     let node = Node::new("");
     watch_logs(&node.path(""));
     node.write("lac.zone", &small_zone(1));
@@ -20,7 +25,7 @@ pub fn node(service: &str) -> Node {
         "r.toml",
         &format!(
             "[node]\nid = \"test-node\"\nstate = \"state\"\n[listen]\naddresses = [\"192.0.2.53\", \
-             \"2001:db8::53\"]\nport = 53\n[xdp]\nmode = \"off\"\n{}[[service]]\nname = \
+             \"2001:db8::53\"]\nport = 53\n{xdp}{}[[service]]\nname = \
              \"any-cast\"\nprefixes = [\"192.0.2.0/24\", \"2001:db8::/48\"]\n{QUICK}{service}",
             zones(&[("lac.", "lac.zone")]),
         ),
@@ -30,7 +35,7 @@ pub fn node(service: &str) -> Node {
 
 pub const BOTH: [&str; 2] = ["192.0.2.0/24", "2001:db8::/48"];
 
-fn edge(place: &Place, more: &str, exported: &str) -> Bird {
+pub fn edge(place: &Place, more: &str, exported: &str) -> Bird {
     let channels = format!(
         "ipv4 {{ import none; export {exported}; next hop self; }}; ipv6 {{ import none; export \
          {exported}; next hop self; }};"

@@ -9,4 +9,5 @@ mod harness;
 mod bird;
 mod exabgp;
 mod frr;
+mod kernel;
 mod place;
