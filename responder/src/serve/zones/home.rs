@@ -102,18 +102,20 @@ impl Zones {
         let mut kept = self.lend(zone);
         let expires = kept.shelf().life().map(|(life, _)| life.rest());
         let done = guarded(|| zone::compact(&self.store, zone, &mut kept));
-        match done {
+        match &done {
             Ok(None) => {}
             Ok(Some(Loaded { names, bytes, .. })) => {
                 self.expire_after(zone, expires);
-                info!(
-                    "{zone}: compiled anew, since too much of its space lay idle: {names} names, {bytes} octets"
-                );
+                info!(zone, names, bytes, "compiled anew, since too much of its space lay idle");
             }
-            Err(error) => warn!("{zone}: its space is in crumbs and stays so: {error}"),
+            Err(error) => warn!(zone, "its space is in crumbs and stays so: {error}"),
         }
+        let anew = matches!(done, Ok(Some(_)));
         if let Some(entry) = lock(&self.entries).get_mut(zone) {
             entry.kept = kept;
+        }
+        if anew {
+            self.record(zone);
         }
     }
 
