@@ -6,10 +6,10 @@
 //! one look and one store are the whole work. Processors that store to a bucket at the same moment may
 //! lose one another's reply: the bucket then grants one too many, never more than there are processors.
 //!
-//! What is over the rate is charged too, up to the end of the burst: a source that asks for more than its
-//! rate gets nothing whole for as long as it does, and everything as soon as it asks for less. Were it not
-//! charged, or in part only, a flood would be granted what an honest source is, from each of its forged
-//! sources: with a quarter charged, a mixed flood from 256 networks still got 1.8 octets for each of its own.
+//! What is over the rate is charged too, up to a little beyond the end of the burst: a source that asks for
+//! more than its rate gets nothing whole for as long as it does, and everything as soon as it asks for less.
+//! Were it not charged, or in part only, a flood would be granted, from each of its forged sources, what an
+//! honest source is.
 //!
 //! A source without a bucket takes the one in its line that has been idle for longest, and inherits what
 //! that one had used up. So whatever number of sources there is, a line never grants more than four
@@ -135,6 +135,10 @@ impl Bucket {
     }
 }
 
+/// How far beyond the burst a source over its rate is taken, in ticks: 33 ms. The clock goes in steps of up to
+/// 10 ms; were the end of the burst the end, each step would grant a flood what it had not earned.
+const TICKING: u32 = 1 << 15;
+
 impl Charge {
     /// How willingly a bucket is taken, the least first: the source's own, then by how long each has been
     /// idle. Without a branch: the verifier would follow every path through all four.
@@ -163,7 +167,7 @@ impl Charge {
         let mut bucket = line.bucket(way);
         let ahead = bucket.ahead(now, self.burst).max(0) as u32;
         let over = ahead + self.cost > self.burst;
-        let ahead = if over { self.burst } else { ahead + self.cost };
+        let ahead = (ahead + self.cost).min(self.burst + TICKING);
         if !found {
             bucket = Bucket { source: self.source, time: 0, tag: self.tag, count: 0 };
         }
@@ -260,14 +264,26 @@ mod tests {
 
     #[test]
     fn over_its_rate_a_source_gets_nothing_and_below_it_everything_at_once() {
-        let line = line();
         for (interval, expected) in
             [(COST * 9 / 10, 0), (COST * 11 / 10, 1000), (COST / 5, 0), (COST * 101 / 100, 1000)]
         {
-            // The burst is used up first.
+            let line = line();
             granted(&line, 7, 0, 1000, 0);
-            assert_eq!(granted(&line, 7, interval, 1000, interval), expected, "every {interval}");
+            let start = super::TICKING + COST;
+            assert_eq!(granted(&line, 7, start, 1000, interval) == 1000, expected == 1000);
+            let more = granted(&line, 7, start + 1000 * interval, 1000, interval);
+            assert_eq!(more, expected, "every {interval}");
         }
+    }
+
+    #[test]
+    fn a_clock_in_steps_grants_a_flood_nothing() {
+        let line = line();
+        granted(&line, 7, 0, 1000, 0);
+        // Steps of 10 ms, and three times what may come within one.
+        let cost = Charge { source: 7, tag: 1, cost: COST / 3, burst: BURST };
+        let over = |n: &u32| cost.make(&line, n / 9 * 9766, *n).0;
+        assert_eq!((0..10_000).filter(|n| !over(n)).count(), 0);
     }
 
     #[test]
@@ -312,10 +328,11 @@ mod tests {
     #[test]
     fn a_charge_can_be_taken_back() {
         let line = line();
-        granted(&line, 7, 0, 10, 0);
+        granted(&line, 7, 0, 9, 0);
         let (over, way) = charge(7, 1).make(&line, 0, 0);
-        assert!(over);
+        assert!(!over, "the last of the burst");
         line.refund(way, COST);
-        assert!(!charge(7, 1).make(&line, 0, 0).0);
+        assert!(!charge(7, 1).make(&line, 0, 0).0, "and once more");
+        assert!(charge(7, 1).make(&line, 0, 0).0);
     }
 }
