@@ -229,8 +229,8 @@ const CHECKS: &[Check] = &[
     },
     Check {
         name: "load-signed-nxdomain-frames",
-        claim: "the same by a generator that hardly takes time, in frames with room: 0.40 of a bare \
-                reflector's rate, 3 times the best peer's",
+        claim: "the same by a generator that hardly takes time, in frames with room: 3 times the best \
+                peer's rate, 0.15 of a bare reflector's",
         run: load::signed_nxdomain_frames,
     },
 ];
