@@ -36,6 +36,8 @@ impl Confined {
 
     /// A node with a zone that the intruder is to judge.
     pub fn with_intruder() -> Self {
+        // As long as this thread's root is the one under which the program was started.
+        let this = std::env::current_exe().unwrap();
         let mut confined = Self::new("");
         let primary = Node::new(&format!(
             "{}transfer-to = [{{ address = \"127.0.0.0/8\" }}]\n",
@@ -47,7 +49,7 @@ impl Confined {
         let folder = confined.node.path("programs");
         fs::create_dir(&folder).unwrap();
         let program = folder.join("intruder");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        fs::copy(this, &program).unwrap();
         fs::create_dir(confined.node.path("keys")).unwrap();
         confined.node.write("keys/ours", "c2VjcmV0\n");
         confined.give_away("keys/ours");
