@@ -76,20 +76,15 @@ pub fn parse<P: Platform>(platform: &P, s: &mut Scratch, ceiling: u32, stream: b
 fn reset(s: &mut Scratch) {
     s.edns.set(0);
     s.ede.set(0);
-    s.charged.set(0);
+    s.charge.set(0);
     s.zone_limits.set(0);
-    s.items_length.set(0);
-    s.answers_length.set(0);
     s.links.set(0);
     s.made_length.set(0);
-    s.records[0].set(0);
-    s.records[1].set(0);
-    s.records[2].set(0);
     s.rcode.set(0);
     s.flags.set(0);
     s.question_sum.set(0);
     s.question_end.set(u32::from(wire::HEADER));
-    s.size.set(u32::from(wire::HEADER));
+    s.keep_question();
     s.opt_length.set(0);
 }
 

@@ -41,12 +41,7 @@ pub trait Sink {
 #[inline(always)]
 pub fn settle<P: Platform>(platform: &P, s: &mut Scratch) -> u32 {
     if s.size.get() + s.opt_length.get() > s.limit.get() {
-        s.size.set(s.question_end.get());
-        s.items_length.set(0);
-        s.answers_length.set(0);
-        s.records[0].set(0);
-        s.records[1].set(0);
-        s.records[2].set(0);
+        s.keep_question();
         s.flags.set(s.flags.get() | u32::from(flag::TC));
         s.verdict.set(Verdict::Truncated as u32);
     }

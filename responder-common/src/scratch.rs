@@ -161,9 +161,9 @@ pub struct Scratch {
     pub baked: [u64; 3],
     /// Replies over the rate since one was last sent.
     pub slips: Hidden<u32>,
-    /// The bucket that this reply was charged to, plus one: [`crate::limit::refund`].
+    /// The bucket that this reply was charged to: [`crate::limit::refund`].
     pub charged: Hidden<u32>,
-    /// What it was charged.
+    /// What it was charged; zero: nothing.
     pub charge: Hidden<u32>,
 
     /// Offset of the current name in the message.
@@ -239,6 +239,17 @@ impl Scratch {
     #[inline(always)]
     pub fn octet(&self, at: u32) -> u32 {
         u32::from(bounds::get(&self.message, at).unwrap_or(0))
+    }
+
+    /// Leaves nothing of the planned reply but header and question.
+    #[inline(always)]
+    pub fn keep_question(&mut self) {
+        self.size.set(self.question_end.get());
+        self.items_length.set(0);
+        self.answers_length.set(0);
+        self.records[0].set(0);
+        self.records[1].set(0);
+        self.records[2].set(0);
     }
 
     /// A 16-bit number of the message; zero beyond the buffer.

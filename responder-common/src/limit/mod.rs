@@ -163,7 +163,7 @@ pub fn source<P: Platform>(platform: &P, s: &Scratch) -> u64 {
     }
 }
 
-/// Whether a source is one that is served.
+/// Whether a source is one that is not served at all.
 #[inline(always)]
 pub fn is_denied<L: Limiter>(platform: &L, s: &Scratch) -> bool {
     platform.root().limiting & switch::DENY != 0
@@ -225,12 +225,7 @@ fn slips<P: Platform>(platform: &P, s: &mut Scratch) -> bool {
 /// Takes from the planned reply all that makes it longer than its query.
 #[inline(always)]
 fn cut(s: &mut Scratch, class: u32) {
-    s.size.set(s.question_end.get());
-    s.items_length.set(0);
-    s.answers_length.set(0);
-    s.records[0].set(0);
-    s.records[1].set(0);
-    s.records[2].set(0);
+    s.keep_question();
     s.ede.set(0);
     let edns = s.edns.get() & !edns::NSID;
     s.edns.set(edns);

@@ -351,6 +351,12 @@ impl Limiter for Store {
 #[cfg(test)]
 mod tests {
     use ipnet::IpNet;
+    use responder_common::{
+        limit::{self, Limiter as _},
+        message,
+        scratch::Scratch,
+    };
+    use zerocopy::FromZeros as _;
 
     use super::{Store, cost, listed, mask};
     use crate::store::StoreOptions;
@@ -378,6 +384,20 @@ mod tests {
         store.set_listing(&[]).unwrap();
         assert_eq!(bits("192.0.2.1"), 0);
         assert!(!store.is_denied("192.0.2.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_reply_that_was_not_charged_is_not_paid_back() {
+        let store = Store::in_memory(&StoreOptions { udp_size: 1232, id: "test".into() }).unwrap();
+        let mut s = Box::new(Scratch::new_zeroed());
+        // What the query before was charged.
+        s.charge.set(7);
+        let query = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\x06\0\x01";
+        s.message[..query.len()].copy_from_slice(query);
+        s.query_length.set(query.len() as u32);
+        message::parse(&store, &mut s, 1232, false);
+        limit::refund(&store, &s);
+        assert!((0..4).all(|way| store.line(0).unwrap().bucket(way).is_empty()));
     }
 
     #[test]
