@@ -2,9 +2,10 @@
 //! configuration that `examples/cloud/` shows.
 
 use std::{
-    fs,
+    fs::{self, File},
     net::IpAddr,
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
 
@@ -38,6 +39,8 @@ pub struct NodeHome {
     pub daemon: Option<Daemon>,
     /// Its routing daemons, while they run.
     pub routing: Vec<Running>,
+    /// What withdraws when the daemon cannot.
+    watchdog: Option<Running>,
 }
 
 /// The addresses by which one node is asked and no other.
@@ -98,6 +101,7 @@ impl NodeHome {
             program: program.to_owned(),
             daemon: None,
             routing: Vec::new(),
+            watchdog: None,
         })
     }
 
@@ -155,6 +159,13 @@ impl NodeHome {
             &self.folder,
             PATIENCE,
         )?);
+        if self.watchdog.is_none() {
+            let log = File::create(self.folder.join("watchdog.log"))?;
+            let mut watchdog = space.command(&self.program);
+            watchdog.args(["watchdog", "--config"]).arg(&self.config);
+            watchdog.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+            self.watchdog = Some(Running::start(&mut watchdog)?);
+        }
         Ok(())
     }
 }

@@ -57,6 +57,12 @@ pub const SCRIPT: &[Step] = &[
         play: nodes::detached,
     },
     Step {
+        name: "frozen",
+        claim: "a node's daemon is frozen under live BGP: the watchdog withdraws its routes within 5 s; nothing \
+                is lost, since the kernel answers meanwhile",
+        play: nodes::frozen,
+    },
+    Step {
         name: "flood",
         claim: "30,000 queries a second for names that do not exist at one node: no route moves, other nodes' \
                 places lose nothing",

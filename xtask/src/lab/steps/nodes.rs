@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{PATIENCE, Report, SECOND, distribution, observe};
 use crate::{
+    daemon::Daemon,
     lab::{addresses, ask, cloud::Cloud, daemons, world::UP, zones},
     process,
 };
@@ -174,6 +175,24 @@ pub fn detached(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     let start = Instant::now();
     let back = cloud.heal()?;
     observe(cloud, report, ("attached again", start), (&after, &back), None)?;
+    Ok(())
+}
+
+pub fn frozen(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
+    const NODE: &str = "mia1";
+    // Three looks, each half a second after the one before, and a second's wait for the silent daemon in each.
+    const DETECTION: Duration = Duration::from_millis(3 * (500 + 1000) + 500);
+    let before = cloud.rest()?;
+    let after = cloud.expected(&cloud.without(NODE), &[]);
+    let process = |cloud: &Cloud| cloud.nodes[NODE].daemon.as_ref().map(Daemon::process);
+    let frozen = process(cloud).context("no daemon")?;
+    let start = Instant::now();
+    process::send(frozen, libc::SIGSTOP);
+    let played = observe(cloud, report, ("daemon frozen", start), (&before, &after), None);
+    let thawed = Instant::now();
+    process::send(frozen, libc::SIGCONT);
+    report.within("daemon frozen", &played?, DETECTION);
+    observe(cloud, report, ("daemon thawed", thawed), (&after, &before), None)?;
     Ok(())
 }
 
