@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Target, print};
 use crate::{
-    cloud::{Overview, look},
+    cloud::{Overview, announced::Announced, look},
     control::{Reply, Request, client},
 };
 
@@ -157,6 +157,7 @@ fn status(at: &At, json: bool, port: u16) -> Result<()> {
             Some(nsid) => write!(text, "  says that it is \"{nsid}\"")?,
             None => write!(text, "  does not say who it is")?,
         }
+        write!(text, "  {}", announced(&node))?;
         if !node.drained.is_empty() {
             write!(text, "  drained: {}", node.drained.join(" "))?;
         }
@@ -177,6 +178,19 @@ fn status(at: &At, json: bool, port: u16) -> Result<()> {
         }
     }
     print(&text)
+}
+
+/// What a node announces, in a few words.
+fn announced(node: &look::NodeLook) -> String {
+    let Some(services) = &node.services else { return "does not say what it announces".into() };
+    if services.is_empty() {
+        return "has no services".into();
+    }
+    let of = |one: &Announced| {
+        let doubt = if one.confirmed { "" } else { ", unconfirmed" };
+        format!("{} {} {}{doubt}", one.service, one.family, one.route.label())
+    };
+    services.iter().map(of).collect::<Vec<_>>().join("; ")
 }
 
 fn zones(at: &At, json: bool) -> Result<()> {

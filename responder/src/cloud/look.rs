@@ -1,8 +1,9 @@
-//! What the nodes of a cloud say themselves: each is asked for the SOA of each zone, with NSID (RFC 5001), at
-//! its unicast address.
+//! What the nodes of a cloud say themselves: each is asked for the SOA of each zone, with NSID (RFC 5001), and
+//! for what it announces, at its unicast address.
 
 use std::{
-    net::{IpAddr, SocketAddr, UdpSocket},
+    io::{self, Read as _, Write as _},
+    net::{IpAddr, SocketAddr, TcpStream, UdpSocket},
     thread,
     time::Duration,
 };
@@ -17,7 +18,10 @@ use domain::{
 };
 use serde::Serialize;
 
-use super::Overview;
+use super::{
+    Overview,
+    announced::{self, Announced},
+};
 use crate::zone::name;
 
 /// How long an answer may take, and how often it is asked for.
@@ -38,6 +42,8 @@ pub struct NodeLook {
     pub nsid: Option<String>,
     /// What the switchboard drains of it.
     pub drained: Vec<String>,
+    /// What it announces; nothing where it does not say.
+    pub services: Option<Vec<Announced>>,
     /// The zones, in the order of the overview.
     pub zones: Vec<ZoneLook>,
 }
@@ -75,7 +81,9 @@ pub fn at_nodes(overview: &Overview, port: u16) -> Vec<NodeLook> {
                         ..NodeLook::default()
                     };
                     if let Some(address) = look.address {
-                        look.ask(SocketAddr::new(address, port), zones);
+                        let server = SocketAddr::new(address, port);
+                        look.ask(server, zones);
+                        look.services = announcements(server).ok().flatten();
                     }
                     look
                 })
@@ -106,6 +114,21 @@ impl NodeLook {
             self.zones.push(look);
         }
     }
+}
+
+/// What a node says that it announces.
+fn announcements(server: SocketAddr) -> io::Result<Option<Vec<Announced>>> {
+    const ID: u16 = 1;
+    let Some(question) = announced::question(ID) else { return Ok(None) };
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(&[&(question.len() as u16).to_be_bytes(), &question[..]].concat())?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut reply = vec![0; u16::from_be_bytes(length).into()];
+    stream.read_exact(&mut reply)?;
+    Ok(announced::read(&reply, ID))
 }
 
 /// Why there is no serial.

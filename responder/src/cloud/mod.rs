@@ -8,7 +8,9 @@
 //! |---|---|
 //! | [`desk`] | what an operator has switched, and every version that was published |
 //! | [`look`] | what the nodes themselves say |
+//! | [`announced`] | what a node says that it announces |
 
+pub mod announced;
 pub mod desk;
 pub mod look;
 

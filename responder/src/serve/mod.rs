@@ -76,7 +76,7 @@ pub struct Daemon {
     pub transfers: Arc<Transfers>,
     catalogs: Catalogs,
     /// What it announces.
-    pub services: Services,
+    pub services: Arc<Services>,
     followed: cloud::Followed,
     /// Other nodes, as they are seen from here.
     pub peers: Peers,
@@ -109,7 +109,7 @@ impl Daemon {
         Ok(Arc::new(Self {
             transfers,
             zones,
-            services: Services::new(&config),
+            services: Arc::new(Services::new(&config)),
             followed: cloud::Followed::default(),
             catalogs: Catalogs::kept_in(&config.node.state),
             peers: Peers::new(&config),
@@ -385,7 +385,8 @@ async fn answer(
     let transfers = Arc::clone(&daemon.transfers);
     let answerers = AnswererPool::new(Arc::clone(&daemon.store), Arc::clone(&transfers));
     let (counters, limits) = (Arc::clone(&daemon.tcp), daemon.config.limits.clone());
-    let streams = tcp::Service::new(answerers, transfers, counters, limits);
+    let streams =
+        tcp::Service::new(answerers, transfers, Arc::clone(&daemon.services), counters, limits);
     for listener in sockets.tcp {
         let listener = TcpListener::from_std(listener).context("cannot serve TCP")?;
         tasks.spawn(Arc::clone(&streams).accept(listener, None));

@@ -21,7 +21,9 @@ use super::{
 };
 use crate::{
     answer::Transport,
+    cloud::announced,
     config::Limits,
+    service::Services,
     transfer::{Client, Transfers, distributor::Outcome, outgoing::Patience, tls},
 };
 
@@ -39,6 +41,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Service {
     answerers: AnswererPool,
     transfers: Arc<Transfers>,
+    services: Arc<Services>,
     counters: Arc<Counters>,
     limits: Limits,
     open: Mutex<Open>,
@@ -56,10 +59,11 @@ impl Service {
     pub fn new(
         answerers: AnswererPool,
         transfers: Arc<Transfers>,
+        services: Arc<Services>,
         counters: Arc<Counters>,
         limits: Limits,
     ) -> Arc<Self> {
-        Arc::new(Self { answerers, transfers, counters, limits, open: Mutex::default() })
+        Arc::new(Self { answerers, transfers, services, counters, limits, open: Mutex::default() })
     }
 
     /// Accepts connections until dropped; over TLS, if that is how.
@@ -214,7 +218,13 @@ fn answer_message(
     reply: &mut Vec<u8>,
     replies: &mut Vec<u8>,
 ) -> Event {
-    let event = service.answerers.respond(query, peer, Transport::Tcp, reply);
+    let event = match announcements(service, query) {
+        Some(told) => {
+            *reply = told;
+            Event::Reply
+        }
+        None => service.answerers.respond(query, peer, Transport::Tcp, reply),
+    };
     // No reply is longer than its length can tell: the engine is bounded by it.
     if let Ok(length @ 1..) = u16::try_from(reply.len())
         && event.is_sent()
@@ -224,6 +234,11 @@ fn answer_message(
     }
     service.counters.add(event, 1);
     event
+}
+
+/// The reply to who asks what the node announces.
+fn announcements(service: &Service, query: &[u8]) -> Option<Vec<u8>> {
+    announced::is_asked(query).then(|| announced::reply(query, &service.services.status()))?
 }
 
 /// Answers a request for a transfer. What comes behind it waits.

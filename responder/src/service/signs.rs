@@ -46,11 +46,20 @@ impl Sign {
 
     /// The reason, if it holds now.
     pub fn holds(&self) -> Option<String> {
+        self.read().map(|(_, reason)| reason)
+    }
+
+    /// For how long it still holds, if it does.
+    pub fn left(&self) -> Option<Duration> {
+        self.read().map(|(left, _)| left)
+    }
+
+    fn read(&self) -> Option<(Duration, String)> {
         let text = fs::read_to_string(&self.0).ok()?;
         let mut words = text.trim_end().splitn(3, ' ');
         let (boot_then, until) = (words.next()?, words.next()?.parse::<u64>().ok()?);
-        let holds = boot_then == boot() && Duration::from_nanos(until) > now();
-        holds.then(|| words.next().unwrap_or("").to_owned())
+        let left = Duration::from_nanos(until).checked_sub(now()).filter(|left| !left.is_zero())?;
+        (boot_then == boot()).then(|| (left, words.next().unwrap_or("").to_owned()))
     }
 }
 
@@ -76,6 +85,7 @@ mod tests {
         assert_eq!(veto.holds(), None);
         veto.hold(Duration::from_secs(60), "TCP is dead").unwrap();
         assert_eq!(veto.holds().as_deref(), Some("TCP is dead"));
+        assert!(veto.left().is_some_and(|left| left > Duration::from_secs(50)));
         let path = folder.path().join("veto");
         let other = fs::read_to_string(&path).unwrap().replace(&boot(), "another-boot");
         fs::write(&path, other).unwrap();

@@ -6,10 +6,11 @@
 //! * the daemon lives but does not answer its control socket in time (frozen), or is ready and no service
 //!   address of its answers over UDP or TCP;
 //! * a program that it attached is not there any more, or another is in its place;
-//! * it is dead, and the kernel does not answer for it: there is no lease, or it ran out, or no program of
-//!   its hangs in any interface.
+//! * it is dead, and the kernel does not answer for it: there is no lease, or it is about to run out, or no
+//!   program of its hangs in any interface.
 //!
-//! A daemon that is dead while the kernel answers under its lease is none: it is about to be restarted.
+//! A daemon that is dead while the kernel answers under its lease is none: it is about to be restarted. If
+//! nobody does, the routes go before the lease has run out, so that nothing is lost even then.
 //! A veto makes a living daemon withdraw too, and keeps it from announcing again until the watchdog lets go;
 //! if the watchdog itself dies, its veto lapses.
 
@@ -198,8 +199,16 @@ impl<'a> Watchdog<'a> {
 
     /// The daemon is dead: does the kernel answer for it?
     fn see_what_is_left(&self) -> Look {
-        if Sign::lease(&self.config.node.state).holds().is_none() {
-            return fault("the daemon is dead, and no lease lets the kernel answer".to_owned());
+        // The looks that it takes to withdraw, and one more: they come before the end.
+        let notice = self.config.watchdog.interval * (self.config.watchdog.fall + 1);
+        match Sign::lease(&self.config.node.state).left() {
+            None => {
+                return fault("the daemon is dead, and no lease lets the kernel answer".to_owned());
+            }
+            Some(left) if left <= notice => {
+                return fault("the daemon is dead, and its lease is about to run out".to_owned());
+            }
+            Some(_) => {}
         }
         match self.faults_of_programs() {
             faults if faults.is_empty() => Look::default(),

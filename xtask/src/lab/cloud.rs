@@ -294,9 +294,10 @@ impl Cloud {
     ) -> anyhow::Result<Vec<String>> {
         let now = self.world.sessions()?;
         let is_touched = |name: &str| touched.iter().any(|touched| name.starts_with(&touched[..]));
-        let changed = before.iter().filter(|(key, state)| now.get(*key) != Some(*state));
-        let flaps =
-            changed.filter(|((_, name), state)| !is_touched(name) && state.starts_with("up"));
+        let is_still = |key, before| now.get(key).is_some_and(|now| now.is_still(before));
+        let flaps = before.iter().filter(|(key, before)| {
+            before.state == "up" && !is_touched(&key.1) && !is_still(*key, *before)
+        });
         Ok(flaps.map(|((place, name), _)| format!("{place}: {name}")).collect())
     }
 

@@ -21,10 +21,16 @@ use crate::{
     process::{self, Running},
 };
 
+/// The name of the catalog.
+pub const CATALOG: &str = "catalog.cloud.";
 const NODE: &str = include_str!("../../../examples/cloud/node.toml");
 const DISTRIBUTOR: &str = include_str!("../../../examples/cloud/distributor.toml");
 /// The secret between distributors and nodes.
 const NODES_SECRET: &str = "bm9kZXMgbm9kZXMgbm9kZXMgbm9kZXMgbm9kZXMgbm8=";
+/// So many of the nodes, the one that joins later among them, stay in the routing.
+pub const FLOOR: usize = 6;
+/// For how long the kernel answers without a daemon.
+pub const LEASE: Duration = Duration::from_secs(10);
 /// How long a daemon may take to be ready, on a machine that is busy otherwise.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -41,6 +47,11 @@ pub struct NodeHome {
     pub routing: Vec<Running>,
     /// What withdraws when the daemon cannot.
     watchdog: Option<Running>,
+}
+
+/// The nodes' key, as `dig` and `kdig` take it.
+pub fn nodes_key() -> String {
+    format!("hmac-sha256:nodes.cloud.:{NODES_SECRET}")
 }
 
 /// The addresses by which one node is asked and no other.
@@ -86,10 +97,16 @@ impl NodeHome {
                 ("203.0.113.2", &above[1].to_string()),
             ],
         )?;
-        // What only many nodes on one small machine need.
+        // What only many nodes on one small machine need, and times that a play can wait for.
         let pins = bpffs.join(node.id).display().to_string();
-        text = text
-            .replace("[xdp]\n", &format!("[xdp]\nreceive-scaling = \"off\"\npins = \"{pins}\"\n"));
+        text = text.replace(
+            "[xdp]\n",
+            &format!(
+                "[xdp]\nreceive-scaling = \"off\"\npins = \"{pins}\"\nlease = \"{}s\"\n",
+                LEASE.as_secs()
+            ),
+        );
+        text = text.replace("[transfer]\n", "[transfer]\nexpire-min = \"3s\"\n");
         text += &routing::service(node.routing, &folder)?;
         text += "[limits]\nudp-threads = 1\n";
         let config = folder.join("responder.toml");
@@ -113,6 +130,14 @@ impl NodeHome {
         self.routing.clear();
         self.routing = routing::start(world, self.node, &self.folder, &self.program)?;
         Ok(())
+    }
+
+    /// Kills its routing daemons.
+    pub fn kill_routing(&mut self) {
+        for running in &self.routing {
+            running.signal(libc::SIGKILL);
+        }
+        self.routing.clear();
     }
 
     /// Runs a command of `responder` about this node.
@@ -212,6 +237,18 @@ impl Distributor {
             let of = |node: &Node| unicast(topology, node)[0].to_string();
             topology.nodes.iter().map(move |node| vec![("198.51.100.2", of(node))])
         };
+        let (inventory, head) = head
+            .split_at(head.find("transfer-to").ok_or_else(|| anyhow::anyhow!("no transfer-to"))?);
+        let inventory = repeat(
+            inventory,
+            "  { id = \"scl1\"",
+            "]\n",
+            topology.nodes.iter().map(|node| {
+                let address = unicast(topology, node)[0].to_string();
+                vec![("\"scl1\"", format!("\"{}\"", node.id)), ("198.51.100.2", address)]
+            }),
+        )?
+        .replace("drain-floor = 1 ", &format!("drain-floor = {FLOOR} "));
         // The lines of the lists of nodes.
         let feed = |text: &str| -> anyhow::Result<String> {
             let (line, end) = ("  { address = \"198.51.100.2\"", "]\n");
@@ -220,7 +257,7 @@ impl Distributor {
             Ok(repeat(before, line, end, nodes())? + &repeat(after, line, end, nodes())?)
         };
         let mut text = fill(
-            &feed(head)?,
+            &(inventory + &feed(head)?),
             &[
                 ("\"dist1\"", &format!("\"{}\"", world::distributor(self.index))),
                 ("/var/lib/responder", &path("state")),
@@ -244,6 +281,20 @@ impl Distributor {
         }
         fs::write(&self.config, text)?;
         Ok(())
+    }
+
+    /// Runs a command of `responder` about this distributor.
+    ///
+    /// # Errors
+    /// When it fails, with what it complains of.
+    pub fn run(&self, world: &World, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = world.space(&world::distributor(self.index)).command(&self.program);
+        process::output(command.args(words).arg("--config").arg(&self.config))
+    }
+
+    /// Where the catalog stands that it produces.
+    pub fn catalog(&self) -> PathBuf {
+        self.folder.join("state/catalogs").join(format!("{CATALOG}zone"))
     }
 
     /// Starts its daemon if it does not run.

@@ -18,7 +18,11 @@ mod topology;
 mod world;
 mod zones;
 
-use std::{path::PathBuf, thread, time::Duration};
+use std::{
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 
@@ -46,7 +50,7 @@ pub struct Args {
     scale: bool,
     /// How often the steps are played; the worst figures count
     #[arg(long, default_value_t = 1)]
-    repeats: usize,
+    repeat: usize,
     /// The responder program to judge [default: it is built]
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -79,16 +83,28 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.scale {
         return scale::run(&program, &folder);
     }
+    let begun = Instant::now();
     println!("starting the cloud");
     let mut cloud = Cloud::start(&program)?;
     println!("every place is answered by its nearest node");
     let mut results = Results::new();
-    for round in 0..args.repeats {
+    for round in 0..args.repeat {
         for step in &chosen {
             let report = play(&mut cloud, step);
             results.add(round, step, report);
         }
+        if args.repeat > 1 {
+            println!(
+                "\nround {} of {} ended after {} s",
+                round + 1,
+                args.repeat,
+                begun.elapsed().as_secs()
+            );
+            // Whoever looks, or ends it, has the figures so far.
+            results.write(cloud.topology(), &folder)?;
+        }
     }
+    results.seconds = begun.elapsed().as_secs();
     results.write(cloud.topology(), &folder)?;
     if args.keep {
         cloud.explain();

@@ -14,12 +14,14 @@ use super::{
 /// What all rounds found.
 pub struct Results {
     plays: Vec<(usize, &'static Step, Report)>,
+    /// How long all took, the start of the cloud included.
+    pub seconds: u64,
 }
 
 impl Results {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self { plays: Vec::new() }
+        Self { plays: Vec::new(), seconds: 0 }
     }
 
     /// One more play of a step.
@@ -63,7 +65,9 @@ impl Results {
         }
         let holds = self.failed() == 0;
         let rounds = self.plays.iter().map(|(round, ..)| round + 1).max();
-        let report = json!({ "holds": holds, "rounds": rounds, "steps": figures });
+        let report = json!({
+            "holds": holds, "rounds": rounds, "seconds": self.seconds, "steps": figures
+        });
         let file = folder.join("lab.json");
         fs::write(&file, serde_json::to_string_pretty(&report)? + "\n").with_context(context)?;
         println!("\nfigures and maps: {}", folder.display());

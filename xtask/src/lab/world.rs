@@ -34,8 +34,25 @@ pub struct World {
     folder: PathBuf,
 }
 
-/// The state of each session and since when, by router and session.
-pub type Sessions = BTreeMap<(String, String), String>;
+/// The sessions of all routers, by router and session.
+pub type Sessions = BTreeMap<(String, String), Session>;
+
+/// A session of BGP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Up, or what it waits for.
+    pub state: String,
+    /// Since when, as a time of the day.
+    pub since: Duration,
+}
+
+impl Session {
+    /// Whether it was this all the time. BIRD works the time of a change out anew whenever it is asked, and not
+    /// always to the same millisecond; a session that went and came needs more than its delays, a second.
+    pub fn is_still(&self, before: &Self) -> bool {
+        self.state == before.state && self.since.abs_diff(before.since) < Duration::from_millis(500)
+    }
+}
 
 /// What is cut; on again when dropped.
 pub struct Cut(#[expect(dead_code, reason = "held")] Vec<OwnedFd>);
@@ -220,11 +237,10 @@ impl World {
         Ok(())
     }
 
-    /// When each session of the routers came to its present state, by router and session: the same text later
-    /// means that nothing has flapped.
+    /// The sessions of the routers, each in its present state.
     ///
     /// # Errors
-    /// When a router does not answer.
+    /// When a router does not answer, or tells no time.
     pub fn sessions(&self) -> anyhow::Result<Sessions> {
         let mut sessions = BTreeMap::new();
         for place in self.topology.places {
@@ -232,7 +248,8 @@ impl World {
                 let words: Vec<&str> = line.split_whitespace().collect();
                 if let [name, "BGP", _, state, since, ..] = words[..] {
                     let key = (place.code.to_owned(), name.trim_start_matches("1002-").to_owned());
-                    sessions.insert(key, format!("{state} {since}"));
+                    let since = time_of_day(since).with_context(|| format!("since {since:?}"))?;
+                    sessions.insert(key, Session { state: state.to_owned(), since });
                 }
             }
         }
@@ -253,6 +270,15 @@ pub fn primary(index: usize) -> String {
     format!("primary{}", index + 1)
 }
 
+/// Hours, minutes and seconds with their fraction, as BIRD writes them.
+fn time_of_day(text: &str) -> Option<Duration> {
+    let mut parts = text.split(':');
+    let [hours, minutes, seconds] = [parts.next()?, parts.next()?, parts.next()?];
+    let minutes = hours.parse::<u64>().ok()? * 60 + minutes.parse::<u64>().ok()?;
+    let seconds = Duration::try_from_secs_f64(seconds.parse().ok()?).ok()?;
+    parts.next().is_none().then_some(Duration::from_secs(minutes * 60) + seconds)
+}
+
 /// Makes the calling thread's namespace a router's.
 fn forward() -> std::io::Result<()> {
     for (switch, value) in [
@@ -265,4 +291,25 @@ fn forward() -> std::io::Result<()> {
         fs::write(Path::new("/proc/sys/net").join(switch), value)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_still_the_same_if_only_its_time_was_rounded_otherwise() {
+        let up = |since: &str| Session {
+            state: "up".to_owned(),
+            since: time_of_day(since).expect("a time"),
+        };
+        assert_eq!(up("23:37:23.389").since, Duration::from_millis(85_043_389));
+        assert!(up("23:37:23.389").is_still(&up("23:37:23.388")));
+        assert!(!up("23:37:24.389").is_still(&up("23:37:23.388")));
+        assert!(
+            !Session { state: "start".to_owned(), ..up("23:37:23.388") }
+                .is_still(&up("23:37:23.388"))
+        );
+        assert_eq!(time_of_day("2026-11-22"), None);
+    }
 }

@@ -69,13 +69,15 @@ pub fn trespass(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
             let refused = ["REFUSED", "NOTAUTH", "BADKEY"].iter().any(|word| said.contains(word));
             report.check(format!("{target} does not give {OTHER} {how}"), !got && refused);
         }
-        let notify = ["+opcode=notify", "+norecurse", "+aaflag", &at, OTHER, "SOA"];
-        let said = distribution::ask_by(cloud, &role, "dig", &notify)?;
-        let refused = ["REFUSED", "NOTAUTH"].iter().any(|word| said.contains(word));
-        report.check(
-            format!("{target} refuses NOTIFY for {OTHER} from the primary of {OWN}"),
-            refused,
-        );
+        for (what, opcode) in [("NOTIFY", "+opcode=notify"), ("UPDATE", "+opcode=update")] {
+            let words = [opcode, "+norecurse", "+aaflag", &at, OTHER, "SOA"];
+            let said = distribution::ask_by(cloud, &role, "dig", &words)?;
+            let refused = ["REFUSED", "NOTAUTH", "NOTIMP"].iter().any(|word| said.contains(word));
+            report.check(
+                format!("{target} refuses {what} for {OTHER} from the primary of {OWN}"),
+                refused,
+            );
+        }
     }
     observe(cloud, report, ("meanwhile", start), (&before, &before), None)?;
     Ok(())

@@ -52,33 +52,6 @@ pub fn new_client(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
-pub fn empty_catalog(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
-    let before = cloud.rest()?;
-    let all: Vec<&str> = cloud.topology().zones().collect();
-    let start = Instant::now();
-    list(cloud, &[])?;
-    thread::sleep(5 * SECOND);
-    let played = observe(cloud, report, ("an empty catalog", start), (&before, &before), None);
-    for id in &cloud.members {
-        for zone in &all {
-            let serial = serial(cloud, id, zone)?;
-            report.check(format!("{id} serves {zone} on"), serial.is_some());
-        }
-    }
-    // The former content again.
-    list(cloud, &all)?;
-    let members: Vec<&str> = cloud.members.iter().copied().collect();
-    for zone in &all {
-        let served = await_serial(cloud, zone, zones::FIRST, &members, Instant::now(), PATIENCE)?;
-        served.judge(report, &format!("{zone} after its catalog is back"), PATIENCE);
-    }
-    let start = Instant::now();
-    let serial = publish(cloud, all[0])?;
-    let served = await_serial(cloud, all[0], serial, &members, start, PATIENCE)?;
-    served.judge(report, "an update after the catalog is back", 10 * SECOND);
-    played.map(drop)
-}
-
 pub fn one_dies(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     let before = cloud.rest()?;
     let members: Vec<&str> = cloud.members.iter().copied().collect();
@@ -105,10 +78,11 @@ pub fn cold_boot(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
         end_distributor(cloud, distributor)?;
     }
     report.touch(NODE);
-    nodes::node(cloud, NODE)?.routing.clear();
-    observe(cloud, report, ("it goes", start), (&before, &without), Some(NODE))?;
     nodes::end_daemon(cloud, NODE, libc::SIGKILL)?;
+    // As after a loss of power: no program hangs anywhere, no route is announced.
     cloud.nodes.get(NODE).context("the node")?.run(&cloud.world, &["detach"])?;
+    nodes::node(cloud, NODE)?.kill_routing();
+    observe(cloud, report, ("it goes", start), (&before, &without), Some(NODE))?;
     let start = Instant::now();
     // Not all that is dead: only this node.
     let Cloud { nodes, world, .. } = cloud;
@@ -132,7 +106,7 @@ pub fn publish(cloud: &mut Cloud, zone: &str) -> anyhow::Result<u32> {
 }
 
 /// Has both distributors list these zones.
-fn list(cloud: &mut Cloud, zones: &[&str]) -> anyhow::Result<()> {
+pub fn list(cloud: &mut Cloud, zones: &[&str]) -> anyhow::Result<()> {
     for distributor in &cloud.distributors {
         distributor.configure(cloud.topology(), zones)?;
         if let Some(daemon) = &distributor.daemon {
@@ -142,7 +116,7 @@ fn list(cloud: &mut Cloud, zones: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn end_distributor(cloud: &mut Cloud, index: usize) -> anyhow::Result<()> {
+pub fn end_distributor(cloud: &mut Cloud, index: usize) -> anyhow::Result<()> {
     if let Some(mut daemon) = cloud.distributors[index].daemon.take() {
         daemon.end(libc::SIGKILL, Duration::from_secs(10))?;
     }
@@ -231,7 +205,7 @@ fn await_each(
 }
 
 /// The serial that a node serves now, if it serves the zone.
-fn serial(cloud: &Cloud, id: &str, zone: &str) -> anyhow::Result<Option<u32>> {
+pub fn serial(cloud: &Cloud, id: &str, zone: &str) -> anyhow::Result<Option<u32>> {
     let socket = asker(cloud, id)?;
     let mut last = None;
     for _ in 0..5 {
@@ -259,7 +233,7 @@ pub fn ask_by(
     arguments: &[&str],
 ) -> anyhow::Result<String> {
     let mut command: Command = cloud.world.space(role).command(program);
-    command.args(["+noidn", "+retry=0", "+timeout=3"]).args(arguments);
+    command.args(["+retry=0", "+timeout=3"]).args(arguments);
     let output = process::tie(&mut command).output().with_context(|| program.to_owned())?;
     let text = [output.stdout, output.stderr].concat();
     Ok(String::from_utf8_lossy(&text).into_owned())

@@ -2,8 +2,10 @@
 
 mod clients;
 mod distribution;
+mod guards;
 mod links;
 mod nodes;
+mod switchboard;
 
 use std::time::{Duration, Instant};
 
@@ -63,6 +65,12 @@ pub const SCRIPT: &[Step] = &[
         play: nodes::frozen,
     },
     Step {
+        name: "lease-ends",
+        claim: "a node's daemon is killed and nobody starts it: the kernel answers for it, and the routes go before \
+                the lease ends; nothing is lost",
+        play: nodes::lease_ends,
+    },
+    Step {
         name: "flood",
         claim: "30,000 queries a second for names that do not exist at one node: no route moves, other nodes' \
                 places lose nothing",
@@ -82,9 +90,40 @@ pub const SCRIPT: &[Step] = &[
     },
     Step {
         name: "empty-catalog",
-        claim: "both distributors publish an empty catalog: every node serves every zone on, and follows when \
-                the former one is back",
-        play: distribution::empty_catalog,
+        claim: "both distributors publish an empty catalog: every node holds it back, serves every zone on, and \
+                follows when the former one is back",
+        play: guards::empty_catalog,
+    },
+    Step {
+        name: "mass-removal",
+        claim: "both distributors drop half of the zones at once: held back in the same way",
+        play: guards::mass_removal,
+    },
+    Step {
+        name: "broken-catalog",
+        claim: "both distributors publish a catalog that is none: every node refuses it and serves every zone on",
+        play: guards::broken_catalog,
+    },
+    Step {
+        name: "expired-catalog",
+        claim: "both distributors are dead for so long that the catalog expires: every node serves every zone on",
+        play: guards::expired_catalog,
+    },
+    Step {
+        name: "switchboard",
+        claim: "the switchboard drains a node, and a former version brings it back: nothing is lost, and cloud \
+                status shows both",
+        play: switchboard::drain_and_rollback,
+    },
+    Step {
+        name: "drain-floor",
+        claim: "the switchboard drains no more nodes than the floor allows, and no route moves",
+        play: switchboard::drain_floor,
+    },
+    Step {
+        name: "member",
+        claim: "who runs a node drains it, but no other's, whatever is sent with the nodes' key",
+        play: switchboard::member,
     },
     Step {
         name: "broken-zone",

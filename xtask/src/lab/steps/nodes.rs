@@ -50,8 +50,8 @@ pub fn routing_stops(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<(
     let after = cloud.expected(&cloud.without("scl1"), &[]);
     let start = Instant::now();
     report.touch("scl1");
-    node(cloud, "scl1")?.routing.clear();
-    let event = "routing daemon ended";
+    node(cloud, "scl1")?.kill_routing();
+    let event = "routing daemon killed";
     let outcome = observe(cloud, report, (event, start), (&before, &after), Some("scl1"))?;
     report.within(event, &outcome, SECOND);
     report.maps.extend([("before", before.clone()), ("without scl1", after.clone())]);
@@ -191,7 +191,9 @@ pub fn frozen(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
     let played = observe(cloud, report, ("daemon frozen", start), (&before, &after), None);
     let thawed = Instant::now();
     process::send(frozen, libc::SIGCONT);
-    report.within("daemon frozen", &played?, DETECTION);
+    let outcome = played?;
+    report.converged = Some(outcome.converged);
+    report.within("daemon frozen", &outcome, DETECTION);
     observe(cloud, report, ("daemon thawed", thawed), (&after, &before), None)?;
     Ok(())
 }
@@ -206,6 +208,25 @@ fn xdp_link(cloud: &Cloud, id: &str) -> anyhow::Result<u64> {
     let links: Value = serde_json::from_str(&links)?;
     let of = |link: &Value| (link["prog_id"] == program).then(|| link["id"].as_u64()).flatten();
     links.as_array().into_iter().flatten().find_map(of).context("no link holds the program")
+}
+
+pub fn lease_ends(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
+    const NODE: &str = "gru1";
+    let before = cloud.rest()?;
+    let after = cloud.expected(&cloud.without(NODE), &[]);
+    let start = Instant::now();
+    end_daemon(cloud, NODE, libc::SIGKILL)?;
+    let event = "killed, and nobody starts it";
+    // The kernel answers until the routes have gone.
+    let outcome = observe(cloud, report, (event, start), (&before, &after), None)?;
+    report.converged = Some(outcome.converged);
+    report.within(event, &outcome, daemons::LEASE);
+    let lasted = outcome.converged > daemons::LEASE / 2;
+    report.check("the kernel has answered for it meanwhile", lasted);
+    let start = Instant::now();
+    let back = cloud.heal()?;
+    observe(cloud, report, ("started again", start), (&after, &back), None)?;
+    Ok(())
 }
 
 pub fn flood(cloud: &mut Cloud, report: &mut Report) -> anyhow::Result<()> {
