@@ -292,7 +292,7 @@ impl Keeper {
     fn withdraw(&mut self) {
         let service = &self.service.name;
         let was_announced = self.families.iter().any(|course| course.said.0 > Wanted::Withdrawn);
-        match self.announcer.ensure(&[]) {
+        match announcers::withdraw(&mut *self.announcer) {
             Ok(()) if was_announced => info!(service, "withdrawn: the daemon ends"),
             Ok(()) => {}
             Err(fault) => error!(service, "NOT WITHDRAWN: {fault:#}"),

@@ -189,7 +189,7 @@ impl Daemon {
 pub fn withdraw_all(config: &Config) -> Result<usize> {
     let mut faults = Vec::new();
     for service in &config.services {
-        if let Err(error) = announcers::of(service, None).ensure(&[]) {
+        if let Err(error) = announcers::withdraw(&mut *announcers::of(service, None)) {
             faults.push(format!("service {}: {error:#}", service.name));
         }
         keeper::forget(&config.node.state, &service.name);

@@ -93,6 +93,13 @@ fn a_node_is_drained_by_the_switchboard_and_a_former_version_brings_it_back() {
     let [mia, mvd, scl] = look["nodes"].as_array().unwrap().as_slice() else { panic!("{look}") };
     assert_eq!((&scl["id"], &scl["nsid"]), (&"scl1".into(), &"SCL1".into()), "{look}");
     assert_eq!(scl["drained"], serde_json::json!(["*", "dns1"]));
+    // So does what they announce; ExaBGP does not run here.
+    let service = serde_json::json!([{ "service": "dns1", "family": "v4", "route": "withdrawn",
+                                       "confirmed": false }]);
+    assert_eq!(scl["services"], service, "{look}");
+    assert_eq!(mia["services"], Value::Null, "{look}");
+    let said = run(&distributor, &["cloud", "status", "--port", &port]);
+    assert!(said.contains("dns1 v4 withdrawn, unconfirmed"), "{said}");
     let zones: Vec<&Value> = scl["zones"].as_array().unwrap().iter().collect();
     assert_eq!((&zones[1]["serial"], &zones[1]["lag"]), (&3.into(), &0.into()), "{look}");
     assert_eq!(zones[0]["lag"], 0, "{look}");

@@ -8,7 +8,11 @@ mod address;
 mod bird;
 mod exabgp;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
@@ -19,6 +23,9 @@ use crate::{
     config::{AnnouncedBy, Service},
     dataplane::helper::Hands,
 };
+
+/// How long a routing daemon may take to hear of the end: ExaBGP is told by a process of its own.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// One way to have routes announced.
 pub trait Announcer: Send {
@@ -56,6 +63,20 @@ pub fn of(service: &Service, hands: Option<&Arc<Hands>>) -> Box<dyn Announcer> {
     }
 }
 
+/// Has nothing announced any more, by a process that will not look again.
+///
+/// # Errors
+/// As [`Announcer::ensure`], if that is so for a while.
+pub fn withdraw(announcer: &mut dyn Announcer) -> Result<()> {
+    let deadline = Instant::now() + LAST_WORD;
+    loop {
+        match announcer.ensure(&[]) {
+            Err(_) if Instant::now() < deadline => thread::sleep(LAST_WORD / 100),
+            result => return result,
+        }
+    }
+}
+
 /// For a service that is only judged.
 struct Nobody;
 
@@ -76,4 +97,41 @@ impl Announcer for Nobody {
 /// Whether any route is of a family.
 fn has(routes: &[Route], family: Family) -> bool {
     routes.iter().any(|route| Family::of(&route.prefix) == family)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    /// Has heard of it only when asked so often.
+    struct Slow(u32);
+
+    impl Announcer for Slow {
+        fn ensure(&mut self, routes: &[Route]) -> Result<()> {
+            assert_eq!(routes, []);
+            match self.0.checked_sub(1) {
+                None => Ok(()),
+                Some(left) => {
+                    self.0 = left;
+                    bail!("being told")
+                }
+            }
+        }
+
+        fn is_gradual(&self) -> bool {
+            false
+        }
+
+        fn label(&self) -> &'static str {
+            "slow"
+        }
+    }
+
+    #[test]
+    fn the_last_word_is_waited_for_but_not_for_ever() {
+        assert!(withdraw(&mut Slow(3)).is_ok());
+        assert!(withdraw(&mut Slow(u32::MAX)).is_err());
+    }
 }
