@@ -75,7 +75,7 @@ pub fn is_asked(query: &[u8]) -> bool {
 /// The reply to a query that asks for it.
 pub fn reply(query: &[u8], services: &[ServiceStatus]) -> Option<Vec<u8>> {
     let message = Message::from_slice(query).ok()?;
-    let mut builder = MessageBuilder::new_vec().start_answer(&message, Rcode::NOERROR).ok()?;
+    let mut builder = MessageBuilder::new_vec().start_answer(message, Rcode::NOERROR).ok()?;
     builder.header_mut().set_aa(true);
     let owner = Name::from_octets(NAME).ok()?;
     for service in services {
