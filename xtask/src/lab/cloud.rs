@@ -1,6 +1,7 @@
 //! The cloud as a whole: everything started, asked from every place, and healed between the steps.
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -27,7 +28,7 @@ const REST: Duration = Duration::from_secs(40);
 /// A reply that is not there after so long is missing, for whoever watches the cloud come to rest.
 const SOON: Duration = Duration::from_millis(300);
 /// For how long everybody must have been answered well.
-const STEADY: Duration = Duration::from_secs(1);
+const STEADY: Duration = Duration::from_millis(500);
 
 /// Which node answers each place, in each family: an index into the topology's nodes, or [`NOBODY`].
 pub type Catchment = Vec<[u8; 2]>;
@@ -47,6 +48,8 @@ pub struct Cloud {
     /// Nodes that are to be announced.
     pub members: BTreeSet<&'static str>,
     serials: BTreeMap<String, u32>,
+    /// Whether everything has just come to rest.
+    rests: Cell<bool>,
     _scratch: Scratch,
 }
 
@@ -131,6 +134,7 @@ impl Cloud {
             world,
             members: topology.first_nodes(),
             serials: BTreeMap::new(),
+            rests: Cell::new(false),
             _scratch: scratch,
         };
         cloud.world.await_routes(REST)?;
@@ -179,7 +183,9 @@ impl Cloud {
     /// When that does not come about, with who answers instead.
     pub fn rest(&self) -> anyhow::Result<Catchment> {
         let expected = self.expected(&self.members, &[]);
-        self.await_catchment(&expected, REST)?;
+        if !self.rests.take() {
+            self.await_catchment(&expected, REST)?;
+        }
         Ok(expected)
     }
 
@@ -195,9 +201,9 @@ impl Cloud {
         patience: Duration,
     ) -> anyhow::Result<Outcome> {
         self.await_catchment(expected, patience)?;
-        // By now every query that will be answered has been.
-        let end = Instant::now();
-        thread::sleep(load::PATIENCE);
+        // What was sent since has not had its time; of what was sent before, the last has been answered.
+        let end = Instant::now() - SOON;
+        thread::sleep(load::PATIENCE.saturating_sub(SOON + STEADY));
         let queries = self.load.between(event, end);
         let mut outcome = Outcome {
             converged: Duration::ZERO,
@@ -223,7 +229,8 @@ impl Cloud {
     /// Waits until everybody has been answered by whom they should for a while.
     fn await_catchment(&self, expected: &Catchment, patience: Duration) -> anyhow::Result<()> {
         let start = Instant::now();
-        let enough = self.topology().places.len() * load::RATE as usize / 2;
+        let sent = self.topology().places.len() * load::RATE as usize;
+        let enough = sent * STEADY.as_millis() as usize / 1000 / 2;
         loop {
             thread::sleep(Duration::from_millis(50));
             let now = Instant::now();
@@ -238,7 +245,7 @@ impl Cloud {
             }
             ensure!(
                 now < start + patience,
-                "{} queries in a second, {}",
+                "{} queries of late, {}",
                 queries.len(),
                 self.complaint(&queries, expected)
             );
@@ -279,7 +286,17 @@ impl Cloud {
                 home.revive(&self.world)?;
             }
         }
+        self.rests.set(false);
         self.rest()
+    }
+
+    /// Notes that a step ends with everything at rest: the next begins at once. How many queries were lost since
+    /// a moment.
+    pub fn close(&self, since: Instant) -> usize {
+        let end = Instant::now() - SOON;
+        thread::sleep(load::PATIENCE.saturating_sub(SOON + STEADY));
+        self.rests.set(true);
+        self.load.between(since, end).iter().filter(|query| query.is_lost()).count()
     }
 
     /// The sessions of routers that are another than they were, but for those with nodes and between places

@@ -108,7 +108,7 @@ impl NodeHome {
         );
         text = text.replace("[transfer]\n", "[transfer]\nexpire-min = \"3s\"\n");
         text += &routing::service(node.routing, &folder)?;
-        text += "[limits]\nudp-threads = 1\n";
+        text = text.replace("[limits]\n", "[limits]\nudp-threads = 1\n");
         let config = folder.join("responder.toml");
         fs::write(&config, text)?;
         Ok(Self {

@@ -19,6 +19,8 @@ const COLOURS: [&str; 7] =
 
 /// Where a name on the right would hide what stands there.
 const LABELS_ON_THE_LEFT: [&str; 4] = ["eze", "scl", "sjo", "mex"];
+/// Where a name above the place would.
+const LABELS_BELOW: [&str; 1] = ["eze"];
 
 /// A map of who answers whom: the left half of a place's disc is IPv4, the right half IPv6.
 pub fn draw(topology: &Topology, title: &str, catchment: &Catchment) -> String {
@@ -73,12 +75,13 @@ pub fn draw(topology: &Topology, title: &str, catchment: &Catchment) -> String {
         }
         let is_left = LABELS_ON_THE_LEFT.contains(&place.code);
         let (aside, anchor) = if is_left { (-17.0, "end") } else { (17.0, "start") };
+        let below = if LABELS_BELOW.contains(&place.code) { 24.0 } else { -8.0 };
         _ = writeln!(
             svg,
             "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"{anchor}\" stroke=\"#f7f7f4\" stroke-width=\"4\" \
              paint-order=\"stroke\">{}</text>",
             x + aside,
-            y - 8.0,
+            y + below,
             place.name
         );
     }
@@ -88,10 +91,11 @@ pub fn draw(topology: &Topology, title: &str, catchment: &Catchment) -> String {
         _ = writeln!(
             svg,
             "<rect x=\"20\" y=\"{:.0}\" width=\"14\" height=\"14\" fill=\"{}\"/><text x=\"42\" \
-             y=\"{y:.0}\">{}: {places} places</text>",
+             y=\"{y:.0}\">{}: {places} {}</text>",
             y - 12.0,
             colour(row as u8),
-            node.id
+            node.id,
+            if places == 1 { "place" } else { "places" }
         );
     }
     svg + "</svg>\n"

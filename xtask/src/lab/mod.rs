@@ -13,6 +13,7 @@ mod report;
 mod router;
 mod routing;
 mod scale;
+mod simulate;
 mod steps;
 mod topology;
 mod world;
@@ -48,6 +49,9 @@ pub struct Args {
     /// Measures instead what a distributor spends on each node and zone, at 1 to 12 nodes
     #[arg(long)]
     scale: bool,
+    /// Plays instead, event by event, what many more nodes and zones would do
+    #[arg(long)]
+    simulate: bool,
     /// How often the steps are played; the worst figures count
     #[arg(long, default_value_t = 1)]
     repeat: usize,
@@ -70,6 +74,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
+    let folder = args.out.clone().unwrap_or_else(|| crate::target_folder().join("lab"));
+    if args.simulate {
+        return simulate::run(&folder);
+    }
     let chosen = chosen(&args.names)?;
     setup::ensure(&[For::Build, For::Run, For::Test])?;
     let program = match &args.program {
@@ -79,7 +87,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => daemon::build()?,
     };
     cleanup::sweep();
-    let folder = args.out.clone().unwrap_or_else(|| crate::target_folder().join("lab"));
     if args.scale {
         return scale::run(&program, &folder);
     }
@@ -136,11 +143,19 @@ fn play(cloud: &mut Cloud, step: &Step) -> Report {
     println!("\n{}: {}", step.name, step.claim);
     let mut report = Report::default();
     let sessions = cloud.world.sessions();
+    let start = Instant::now();
     if let Err(error) = (step.play)(cloud, &mut report) {
         report.check(format!("{error:#}"), false);
     }
-    if let Err(error) = cloud.heal() {
-        report.check(format!("afterwards: {error:#}"), false);
+    match cloud.heal() {
+        Ok(_) => {
+            // What no event accounts for.
+            let lost = cloud.close(start).saturating_sub(report.lost);
+            report.check(format!("lost before, between and after: {lost}"), lost == 0);
+            report.lost += lost;
+            report.lost_unduly += lost;
+        }
+        Err(error) => report.check(format!("afterwards: {error:#}"), false),
     }
     match sessions.and_then(|before| cloud.flaps(&before, &report.touched)) {
         Ok(flaps) => report.check(format!("sessions that flapped: {flaps:?}"), flaps.is_empty()),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     map,
-    steps::{Report, Step},
+    steps::{Report, Step, TIMES},
     topology::Topology,
 };
 
@@ -63,6 +63,16 @@ impl Results {
                 fs::write(folder.join(file), map::draw(topology, &title, catchment))?;
             }
         }
+        println!("\nat each node after milliseconds");
+        for (step, reports) in &steps {
+            for (what, times) in times(reports).iter().filter(|(_, times)| times.len() > 1) {
+                let told =
+                    |time: &Option<u64>| time.map_or("never".into(), |time| time.to_string());
+                let times: Vec<String> =
+                    times.iter().map(|(node, time)| format!("{node} {}", told(time))).collect();
+                println!("{:18} {what}: {}", step.name, times.join(", "));
+            }
+        }
         let holds = self.failed() == 0;
         let rounds = self.plays.iter().map(|(round, ..)| round + 1).max();
         let report = json!({
@@ -73,6 +83,22 @@ impl Results {
         println!("\nfigures and maps: {}", folder.display());
         Ok(())
     }
+}
+
+/// When each node did something, by what that was: the slowest of all plays, or nothing where it once did not.
+fn times(reports: &[&Report]) -> BTreeMap<String, BTreeMap<String, Option<u64>>> {
+    let mut worst: BTreeMap<String, BTreeMap<String, Option<u64>>> = BTreeMap::new();
+    for (what, nodes) in reports.iter().flat_map(|report| &report.figures) {
+        let (Some(what), Some(nodes)) = (what.strip_suffix(TIMES), nodes.as_object()) else {
+            continue;
+        };
+        for (node, time) in nodes {
+            let of_what = worst.entry(what.to_owned()).or_default();
+            let slot = of_what.entry(node.clone()).or_insert(Some(0));
+            *slot = slot.zip(time.as_u64()).map(|(a, b)| a.max(b));
+        }
+    }
+    worst
 }
 
 /// The worst of all plays of a step.
@@ -122,8 +148,27 @@ impl Worst {
                 "lost": self.lost,
                 "lost unduly": self.unduly,
                 "converged after milliseconds": self.converged.map(|time| time.as_millis() as u64),
+                "at each node after milliseconds": times(reports),
             },
             "plays": plays,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_time_of_each_node_counts_and_never_is_slower() {
+        let report = |time: Value| {
+            let mut report = Report::default();
+            report.figure(&format!("x{TIMES}"), json!({ "scl1": time, "mia1": 3 }));
+            report
+        };
+        let (fast, slow, never) = (report(json!(2)), report(json!(7)), report(Value::Null));
+        let scl = |reports: &[&Report]| times(reports)["x"]["scl1"];
+        assert_eq!(scl(&[&slow, &fast]), Some(7));
+        assert_eq!(scl(&[&slow, &never, &fast]), None);
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Report, SECOND, nodes, observe};
+use super::{PATIENCE, Report, SECOND, TIMES, nodes, observe};
 use crate::{
     lab::{ask, cloud::Cloud, daemons, world, zones},
     process,
@@ -146,7 +146,7 @@ impl Times {
             .flatten()
             .map_or("never".to_owned(), |worst| format!("{} ms at the slowest", worst.as_millis()));
         report.check(format!("{what} within {} ms ({told})", bound.as_millis()), holds);
-        report.figure(&format!("{what}, milliseconds"), Value::Object(times));
+        report.figure(&format!("{what}{TIMES}"), Value::Object(times));
     }
 }
 

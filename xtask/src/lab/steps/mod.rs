@@ -285,6 +285,8 @@ fn moves(cloud: &Cloud, before: &Catchment, after: &Catchment) -> Vec<String> {
     moves
 }
 
+/// How the names of figures end that are the times of nodes.
+pub const TIMES: &str = ", milliseconds";
 /// How long an event may take to show its end, on a machine that is busy otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a silent death of a link may take, with BFD at 3 × 100 ms.
