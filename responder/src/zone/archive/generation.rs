@@ -21,6 +21,7 @@ use super::{
     Limits, Sizes,
     error::{At as _, Error},
     sort_key,
+    whole::is_whole,
 };
 
 /// Changes with every change of what stands in the databases.
@@ -289,16 +290,20 @@ fn fallocate(file: &File, start: u64, length: u64) -> io::Result<()> {
     }
 }
 
-/// Makes sure that every page that the data file speaks of can be read. A page that a crash or a copy cut
-/// off reads as zeros then, which LMDB refuses, where it would otherwise be a fault of the processor.
+/// Makes sure that every page that the data file speaks of can be read: one behind the end of the file would
+/// be a fault of the processor.
 fn whole(env: &Env<WithoutTls>, folder: &Path, page: u64) -> Result<(), Error> {
     let needed = (env.info().last_page_number as u64 + 1) * page;
     let path = folder.join(DATA);
-    if fs::metadata(&path).at(&path)?.len() < needed {
-        // Pages that were never used may be missing at the end: that is no fault by itself.
-        File::options().write(true).open(&path).and_then(|file| file.set_len(needed)).at(&path)?;
+    if fs::metadata(&path).at(&path)?.len() >= needed {
+        return Ok(());
     }
-    Ok(())
+    let file = File::options().read(true).write(true).open(&path).at(&path)?;
+    if !is_whole(&file, page).at(&path)? {
+        let folder = folder.to_owned();
+        return Err(Error::Broken { folder, what: "the data file was cut short" });
+    }
+    file.set_len(needed).at(&path)
 }
 
 /// Where an environment's data file is mapped.

@@ -41,6 +41,7 @@ mod rebuild;
 mod run;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::{
     fmt::Write as _,

@@ -1,6 +1,7 @@
 //! The archive against a model that keeps everything in memory.
 
 mod crash;
+mod cut;
 mod differences;
 mod files;
 mod generations;
