@@ -179,6 +179,19 @@ verdicts! {
 /// How many counters a hook has.
 pub const COUNTERS: usize = Verdict::ALL.len();
 
+/// Rows of counters: both hooks, what is over the rate, and runs by the daemon itself.
+pub const ROWS: u32 = 4;
+
+/// How the daemon marks a packet that it runs the programs on, so that they do not count it as one that came:
+/// by so many octets of metadata in front of the frame, which no driver leaves there, and by this mark of an
+/// skb.
+pub mod probe {
+    /// Octets of metadata.
+    pub const METADATA: usize = 4;
+    /// `skb->mark`.
+    pub const MARK: u32 = 0x7072_6f62;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

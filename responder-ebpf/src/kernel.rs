@@ -13,7 +13,7 @@ use responder_common::{
     limit::{self, Limiter, Line},
     platform::Platform,
     scratch::Scratch,
-    verdict::{COUNTERS as COUNTERS_LENGTH, Verdict},
+    verdict::{COUNTERS as COUNTERS_LENGTH, ROWS, Verdict},
 };
 use zerocopy::{FromBytes, Immutable};
 
@@ -36,6 +36,8 @@ pub const HOOK_XDP: u32 = 0;
 pub const HOOK_TC: u32 = 1;
 /// Index among the counters of replies over the rate, by what they were to be.
 const OVER: u32 = 2;
+/// Index among the counters of packets that came from no interface: the daemon tries the programs out.
+pub const PROBES: u32 = 3;
 
 #[btf_map]
 static ROOT: Array<Root, 1, MMAPABLE> = Array::new();
@@ -48,7 +50,7 @@ static SEGMENTS: ArrayOfMaps<Array<Segment, 1, MMAPABLE>, { SEGMENTS_MAX as usiz
 static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 
 #[btf_map]
-static COUNTERS: PerCpuArray<Counters, 3> = PerCpuArray::new();
+static COUNTERS: PerCpuArray<Counters, { ROWS as usize }> = PerCpuArray::new();
 
 /// The limiter's table, line by line. No type of a bucket: see [`Segment`].
 #[btf_map]

@@ -26,13 +26,13 @@ use aya_ebpf::{
 };
 use responder_common::verdict::Action;
 
-use crate::kernel::{HOOK_TC, HOOK_XDP, count};
+use crate::kernel::{HOOK_TC, HOOK_XDP, PROBES, count};
 
 /// The verdict table of the driver's hook.
 #[xdp]
 pub fn responder_xdp(ctx: XdpContext) -> u32 {
     let verdict = xdp::answer(&ctx);
-    count(HOOK_XDP, verdict);
+    count(if xdp::is_probe(&ctx) { PROBES } else { HOOK_XDP }, verdict);
     match verdict.action() {
         Action::Reply => xdp_action::XDP_TX,
         Action::Pass => xdp_action::XDP_PASS,
@@ -44,7 +44,7 @@ pub fn responder_xdp(ctx: XdpContext) -> u32 {
 #[classifier]
 pub fn responder_tc(ctx: TcContext) -> i32 {
     let verdict = tc::answer(&ctx);
-    count(HOOK_TC, verdict);
+    count(if tc::is_probe(&ctx) { PROBES } else { HOOK_TC }, verdict);
     match verdict.action() {
         // SAFETY: a helper without pointers.
         Action::Reply => unsafe { bpf_redirect((*ctx.skb.skb).ifindex, 0) as i32 },

@@ -7,7 +7,7 @@ use aya_ebpf::{
 use responder_common::{
     engine,
     frame::{self, Checksum, HEADERS_MAX},
-    verdict::Verdict,
+    verdict::{Verdict, probe},
 };
 
 use crate::{
@@ -15,6 +15,13 @@ use crate::{
     packet::{self, Packet},
     steps,
 };
+
+/// Whether the skb came from the daemon.
+#[inline(always)]
+pub fn is_probe(ctx: &TcContext) -> bool {
+    // SAFETY: the program's own context.
+    unsafe { (*ctx.skb.skb).mark == probe::MARK }
+}
 
 /// Answers the skb in place, or says why not.
 #[inline(always)]

@@ -14,6 +14,13 @@ use crate::{
     steps,
 };
 
+/// Whether the frame came from the daemon: it has metadata in front, and one that a driver took has none.
+#[inline(always)]
+pub fn is_probe(ctx: &XdpContext) -> bool {
+    // Behind the frame's start where the driver has no room for any.
+    ctx.metadata() < ctx.data()
+}
+
 /// Answers the frame in place, or says why not.
 #[inline(always)]
 pub fn answer(ctx: &XdpContext) -> Verdict {

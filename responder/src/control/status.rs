@@ -214,6 +214,9 @@ pub struct DataPlaneStatus {
     /// sockets. With `rate-limit.mode = "log"` they were sent all the same.
     #[serde(default)]
     pub over_rate: BTreeMap<String, u64>,
+    /// Verdicts of runs by the daemon itself, which are in neither of the next.
+    #[serde(default)]
+    pub probes: BTreeMap<String, u64>,
     /// The XDP program.
     pub xdp: Hook,
     /// The tc program.

@@ -99,6 +99,9 @@ pub struct Counters {
     /// Replies over the rate of their source, by what they were to be.
     #[serde(default)]
     pub over: BTreeMap<String, u64>,
+    /// Verdicts of runs by the daemon itself, which looks whether the programs answer.
+    #[serde(default)]
+    pub probes: BTreeMap<String, u64>,
 }
 
 /// How one interface is served.
@@ -295,7 +298,7 @@ fn counted(counters: &Rows) -> Counters {
             .filter(|(_, count)| *count > 0)
             .collect()
     };
-    Counters { xdp: hook(0), tc: hook(1), over: hook(2) }
+    Counters { xdp: hook(0), tc: hook(1), over: hook(2), probes: hook(3) }
 }
 
 /// Removes what daemons left attached: the pins in a folder, and filters on interfaces before Linux 6.6.

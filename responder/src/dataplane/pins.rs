@@ -26,7 +26,7 @@ use aya::{
     sys::SyscallError,
 };
 use nix::unistd::Uid;
-use responder_common::verdict::Verdict;
+use responder_common::verdict::{ROWS, Verdict};
 
 /// Where Linux has its bpffs.
 pub const BPFFS: &str = "/sys/fs/bpf";
@@ -122,8 +122,8 @@ impl Pins {
         Ok(link)
     }
 
-    /// Where the counters of these programs are pinned, if they are to last. The name tells the verdicts
-    /// and their order, so a program that counts others takes a new map.
+    /// Where the counters of these programs are pinned, if they are to last. The name tells the verdicts,
+    /// their order and rows, so a program that counts others takes a new map.
     pub fn counters(&self) -> Option<PathBuf> {
         self.lasting.then(|| self.folder.join(counters_name()))
     }
@@ -225,7 +225,7 @@ fn is_there(name: &str) -> bool {
 
 fn counters_name() -> String {
     let labels: Vec<&str> = Verdict::ALL.iter().map(|verdict| verdict.label()).collect();
-    format!("counters-{:08x}", crc32fast::hash(labels.join(" ").as_bytes()))
+    format!("counters-{:08x}", crc32fast::hash(format!("{ROWS} {}", labels.join(" ")).as_bytes()))
 }
 
 /// Removes the pins of a folder that are ours by name and not spared. How many links there were.

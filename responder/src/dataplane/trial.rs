@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp};
-use responder_common::verdict::Action;
+use responder_common::verdict::{Action, probe};
 
 use super::{DataPlane, TC_PROGRAM, XDP_PROGRAM};
 
@@ -55,7 +55,33 @@ impl DataPlane {
         Ok(Trial { action, frame: out, duration })
     }
 
-    /// The same without an allocation: the frame afterwards is at the start of `out`.
+    /// The same, not counted among the packets that came: for a node at work.
+    ///
+    /// # Errors
+    /// As [`DataPlane::trial`].
+    pub fn probe(&self, hook: HookPoint, frame: &[u8]) -> anyhow::Result<Trial> {
+        let front = if hook == HookPoint::Xdp { probe::METADATA } else { 0 };
+        let marked = [&[0; probe::METADATA][..front], frame].concat();
+        let context = match hook {
+            // The start of `struct xdp_md`: where the frame begins and ends, and its metadata.
+            HookPoint::Xdp => [front as u32, marked.len() as u32, 0],
+            // The start of `struct __sk_buff`: two words that are the kernel's, and the mark.
+            HookPoint::Tc => [0, 0, probe::MARK],
+        };
+        let context = context.map(u32::to_ne_bytes);
+        let mut out = vec![0_u8; FRAME_MAX];
+        let options = TestRunOptions {
+            data_in: Some(&marked),
+            data_out: Some(&mut out),
+            ctx_in: Some(context.as_flattened()),
+            ..TestRunOptions::default()
+        };
+        let Run { action, length, duration } = self.run(hook, options)?;
+        out.truncate(length);
+        Ok(Trial { action, frame: out.split_off(front.min(length)), duration })
+    }
+
+    /// The same as [`DataPlane::trial`] without an allocation: the frame afterwards is at the start of `out`.
     ///
     /// # Errors
     /// As [`DataPlane::trial`], and when `out` is too short for the frame.
@@ -65,6 +91,10 @@ impl DataPlane {
             data_out: Some(out),
             ..TestRunOptions::default()
         };
+        self.run(hook, options)
+    }
+
+    fn run(&self, hook: HookPoint, options: TestRunOptions<'_>) -> anyhow::Result<Run> {
         let name = if hook == HookPoint::Xdp { XDP_PROGRAM } else { TC_PROGRAM };
         let program = self.ebpf.program(name).context("the program is missing")?;
         // XDP_TX and XDP_DROP; TC_ACT_REDIRECT and TC_ACT_SHOT.

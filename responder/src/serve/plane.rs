@@ -330,6 +330,7 @@ impl Plane {
             adopted: state.adopted,
             attachments: state.attachments.clone(),
             over_rate: counters.over,
+            probes: counters.probes,
             xdp: Hook::new(counters.xdp),
             tc: Hook::new(counters.tc),
         }

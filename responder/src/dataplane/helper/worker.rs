@@ -153,7 +153,7 @@ impl Worker {
             if has_xdp { &[HookPoint::Xdp, HookPoint::Tc] } else { &[HookPoint::Tc] };
         let mut outcome = Outcome::Passed;
         for hook in hooks {
-            outcome = match programs.trial(*hook, frame) {
+            outcome = match programs.probe(*hook, frame) {
                 Ok(Trial { action: Action::Pass, .. }) => continue,
                 Ok(Trial { action: Action::Reply, frame, .. }) => Outcome::Answered(frame),
                 Ok(Trial { action: Action::Drop, .. }) => Outcome::Dropped,
