@@ -17,6 +17,7 @@ mod off_equal;
 pub mod root;
 mod root_nsd;
 pub mod servers;
+mod soak;
 mod transfers;
 mod trial;
 mod validate;
@@ -75,6 +76,9 @@ pub struct Args {
     /// How often each load, and each change of `ixfr-million`, is repeated; the median counts
     #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// How long `soak` lasts, in minutes [default: 15]
+    #[arg(long)]
+    pub minutes: Option<f64>,
 }
 
 impl Args {
@@ -164,6 +168,12 @@ const CHECKS: &[Check] = &[
                 full and 200 with files of the state cut short: every start is clean, serves whole \
                 versions, none older than one that was seen, and fetches anew what was damaged",
         run: kill_anywhere::run,
+    },
+    Check {
+        name: "soak",
+        claim: "floods, reloads, transfers, kills and restarts for 15 minutes: the verdicts are as many as \
+                the interface's packets, exactly; memory, descriptors and kernel objects do not grow",
+        run: soak::run,
     },
     Check {
         name: "interfaces",

@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     ("tests", tests),
     ("recorded cases, where they are beside the repository", conformance),
     ("demo", demo),
+    ("a minute of floods, kills and restarts", soak),
     ("every ending of the demo leaves nothing behind", |_| endings::leave_nothing()),
 ];
 
@@ -152,6 +153,12 @@ fn conformance(_: &mut Tally) -> anyhow::Result<()> {
 
 fn demo(_: &mut Tally) -> anyhow::Result<()> {
     process::run(Command::new(std::env::current_exe()?).args(["run", "--once"]))
+}
+
+/// The short form of the check that goes on for a quarter of an hour.
+fn soak(_: &mut Tally) -> anyhow::Result<()> {
+    let mut soak = Command::new(std::env::current_exe()?);
+    process::run(soak.args(["prove", "soak", "--minutes", "0.5"]))
 }
 
 /// Everything but the kernel's programs, which the daemon's build script compiles.

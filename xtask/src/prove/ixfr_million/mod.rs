@@ -4,7 +4,7 @@
 
 mod flood;
 mod followers;
-mod primary;
+pub mod primary;
 mod questions;
 mod relay;
 
