@@ -1,11 +1,18 @@
 //! NOTIFY (RFC 1996): from Knot, BIND and NSD, and from who may not.
 
-use std::net::{Ipv4Addr, UdpSocket};
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use hickory_proto::{
     op::{Message, MessageType, OpCode, Query, ResponseCode},
     rr::{Name, RecordType},
+};
+use responder::{
+    config,
+    transfer::tsig::{Key, Session},
 };
 
 use crate::{
@@ -85,6 +92,53 @@ fn rfc1996_who_may_not_notify_is_refused() {
     daemon.until("the attempt that NOTIFY brought about", || attempts() == 2);
     let counts = daemon.status()["transfers"].clone();
     assert_eq!((&counts["notify"], &counts["notify-refused"]), (&1.into(), &2.into()));
+}
+
+/// Two clients, each with a primary and a key of its own: neither announces what is the other's, not by its own
+/// key, and not by its address.
+#[test]
+fn a_client_does_not_announce_what_is_anothers() {
+    const SECRETS: [&str; 2] = ["b25lIG9uZSBvbmU=", "dHdvIHR3byB0d28="];
+    let dead = crate::harness::free_port();
+    let mut text = "[transfer]\nretry-min = \"1h\"\n".to_owned();
+    for client in [1, 2] {
+        text += &format!(
+            "[[key]]\nname = \"client{client}.\"\nsecret-file = \"{client}\"\n[[zone]]\nname = \
+             \"zone{client}.test.\"\nprimaries = [{{ address = \"127.0.0.{client}0\", port = {dead}, key = \
+             \"client{client}.\" }}]\nnotify-key = \"client{client}.\"\n"
+        );
+    }
+    let node = Node::new(&text);
+    let mut keys = Vec::new();
+    for (client, secret) in [1, 2].into_iter().zip(SECRETS) {
+        node.write(&client.to_string(), secret);
+        let key = config::Key {
+            name: format!("client{client}."),
+            algorithm: "hmac-sha256".to_owned(),
+            secret_file: node.path(&client.to_string()),
+        };
+        keys.push(Arc::new(Key::load(&key).unwrap()));
+    }
+    let daemon = node.serve();
+    let attempts = || daemon.status()["transfers"]["failed-unreachable"].as_u64().unwrap_or(0);
+    daemon.until("the first attempts", || attempts() == 2);
+    let tell = |from: u8, key: Option<usize>, zone: u8| {
+        let mut message = notify(&format!("zone{zone}.test."));
+        if let Some(key) = key {
+            let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+            Session::request(&keys[key], &mut message, now);
+        }
+        answer(&daemon, [127, 0, 0, from * 10], &message).metadata.response_code
+    };
+    for (from, key) in [(1, Some(0)), (1, Some(1)), (1, None)] {
+        assert_eq!(tell(from, key, 2), ResponseCode::Refused, "{from} {key:?}");
+    }
+    // With the other's address, as a forger on the way would have it.
+    assert_eq!(tell(2, None, 2), ResponseCode::Refused);
+    assert_eq!(tell(2, Some(0), 2), ResponseCode::NotAuth, "a key that is none there");
+    assert_eq!(attempts(), 2, "nothing was looked for");
+    assert_eq!(tell(2, Some(1), 2), ResponseCode::NoError);
+    daemon.until("the attempt that its own brought about", || attempts() == 3);
 }
 
 #[test]

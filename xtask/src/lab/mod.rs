@@ -113,6 +113,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     results.seconds = begun.elapsed().as_secs();
     results.write(cloud.topology(), &folder)?;
+    results.print();
+    println!("\n{} s; figures and maps: {}", results.seconds, folder.display());
     if args.keep {
         cloud.explain();
         cleanup::interruption_is_success();

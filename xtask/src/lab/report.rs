@@ -34,13 +34,8 @@ impl Results {
         self.plays.iter().filter(|(_, _, report)| !report.holds()).count()
     }
 
-    /// Prints the table, and writes `lab.json` and the maps.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub fn write(&self, topology: &Topology, folder: &Path) -> anyhow::Result<()> {
-        let context = || folder.display().to_string();
-        fs::create_dir_all(folder).with_context(context)?;
+    /// What was played of each step.
+    fn by_step(&self) -> Vec<(&Step, Vec<&Report>)> {
         let mut steps: Vec<(&Step, Vec<&Report>)> = Vec::new();
         for (_, step, report) in &self.plays {
             match steps.iter_mut().find(|(other, _)| other.name == step.name) {
@@ -48,20 +43,43 @@ impl Results {
                 None => steps.push((step, vec![report])),
             }
         }
-        println!(
-            "\n{:18} {:>7} {:>7} {:>8} {:>10}  where the traffic went",
-            "step", "verdict", "lost", "unduly", "converged"
-        );
+        steps
+    }
+
+    /// Writes `lab.json` and the maps.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write(&self, topology: &Topology, folder: &Path) -> anyhow::Result<()> {
+        let context = || folder.display().to_string();
+        fs::create_dir_all(folder).with_context(context)?;
         let mut figures = BTreeMap::new();
-        for (step, reports) in &steps {
-            let worst = Worst::of(reports);
-            println!("{}", worst.row(step.name));
-            figures.insert(step.name, worst.json(step, reports));
+        for (step, reports) in self.by_step() {
+            figures.insert(step.name, Worst::of(&reports).json(step, &reports));
             for (name, catchment) in reports.iter().flat_map(|report| &report.maps) {
                 let file = format!("{}-{}.svg", step.name, name.replace([' ', '\''], "-"));
                 let title = format!("{}: {name}", step.name);
                 fs::write(folder.join(file), map::draw(topology, &title, catchment))?;
             }
+        }
+        let holds = self.failed() == 0;
+        let rounds = self.plays.iter().map(|(round, ..)| round + 1).max();
+        let report = json!({
+            "holds": holds, "rounds": rounds, "seconds": self.seconds, "steps": figures
+        });
+        let file = folder.join("lab.json");
+        fs::write(&file, serde_json::to_string_pretty(&report)? + "\n").with_context(context)
+    }
+
+    /// Prints the table of the worst.
+    pub fn print(&self) {
+        let steps = self.by_step();
+        println!(
+            "\n{:18} {:>7} {:>7} {:>8} {:>10}  where the traffic went",
+            "step", "verdict", "lost", "unduly", "converged"
+        );
+        for (step, reports) in &steps {
+            println!("{}", Worst::of(reports).row(step.name));
         }
         println!("\nat each node after milliseconds");
         for (step, reports) in &steps {
@@ -73,15 +91,6 @@ impl Results {
                 println!("{:18} {what}: {}", step.name, times.join(", "));
             }
         }
-        let holds = self.failed() == 0;
-        let rounds = self.plays.iter().map(|(round, ..)| round + 1).max();
-        let report = json!({
-            "holds": holds, "rounds": rounds, "seconds": self.seconds, "steps": figures
-        });
-        let file = folder.join("lab.json");
-        fs::write(&file, serde_json::to_string_pretty(&report)? + "\n").with_context(context)?;
-        println!("\nfigures and maps: {}", folder.display());
-        Ok(())
     }
 }
 
