@@ -11,7 +11,7 @@ use core::mem::{align_of, offset_of, size_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Changes whenever a layout in this file changes its meaning.
-pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 9 };
+pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 10 };
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;
@@ -95,8 +95,12 @@ pub struct Limits {
     pub wall: u64,
     /// The bits of an IPv6 address's upper half that make a source.
     pub mask6: u64,
+    /// The same for what lies around a source.
+    pub mask6_wide: u64,
     /// Those of an IPv4 address.
     pub mask4: u32,
+    /// The same for what lies around a source.
+    pub mask4_wide: u32,
     /// How far ahead of its rate a source may be, in ticks of [`crate::limit::TICK`].
     pub burst: u32,
     /// Of so many replies over the rate one is sent, cut short; none: all are dropped.
@@ -105,6 +109,10 @@ pub struct Limits {
     pub passed: u32,
     /// What it costs all sources together.
     pub passed_total: u32,
+    /// What 256 octets beyond those of a query cost its source, in ticks; zero is nothing.
+    pub octets: u32,
+    /// What they cost all that lies around it.
+    pub octets_wide: u32,
     /// Which of `secrets` counts.
     pub secrets_now: u32,
     /// What a reply costs its source, in ticks, by the zone's profile and the class of the answer; zero is

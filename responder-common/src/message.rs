@@ -76,7 +76,9 @@ pub fn parse<P: Platform>(platform: &P, s: &mut Scratch, ceiling: u32, stream: b
 fn reset(s: &mut Scratch) {
     s.edns.set(0);
     s.ede.set(0);
-    s.charge.set(0);
+    for charge in &mut s.charge {
+        charge.set(0);
+    }
     s.zone_limits.set(0);
     s.links.set(0);
     s.made_length.set(0);

@@ -17,6 +17,9 @@ pub const ITEMS_MAX: usize = 48;
 /// Room for the OPT record of a reply: 11 octets, NSID, an extended error, a cookie.
 pub const OPT_MAX: usize = 128;
 
+/// Accounts that one reply is charged to: of its class, of its source, of what lies around that.
+pub const ACCOUNTS: usize = 3;
+
 /// Room for the records made for one reply.
 pub const MADE: usize = 2432;
 /// Longest of them, and a word.
@@ -161,10 +164,12 @@ pub struct Scratch {
     pub baked: [u64; 3],
     /// Replies over the rate since one was last sent.
     pub slips: Hidden<u32>,
-    /// The bucket that this reply was charged to: [`crate::limit::refund`].
-    pub charged: Hidden<u32>,
+    /// Replies over the rate, to clients that sent a cookie, since one was last BADCOOKIE.
+    pub bakes: Hidden<u32>,
+    /// The buckets that this reply was charged to: [`crate::limit::refund`].
+    pub charged: [Hidden<u32>; ACCOUNTS],
     /// What it was charged; zero: nothing.
-    pub charge: Hidden<u32>,
+    pub charge: [Hidden<u32>; ACCOUNTS],
 
     /// Offset of the current name in the message.
     pub name_offset: Hidden<u32>,

@@ -51,9 +51,13 @@ fn settings(switches: u32) -> Settings {
         switches,
         rates,
         burst: BURST,
+        octets: 0,
+        octets_wide: 0,
         slip: 2,
         ipv4_prefix: 24,
         ipv6_prefix: 56,
+        ipv4_prefix_wide: 16,
+        ipv6_prefix_wide: 40,
         passed_per_source: 0,
         passed: 0,
     }
@@ -145,6 +149,47 @@ fn over_its_rate_a_source_gets_every_second_reply_cut_short_and_no_other() {
     let counters = plane.counters();
     assert!(counters.xdp["drop-limited"] > 300 && counters.xdp["limited-slip"] > 300);
     assert!(counters.over["positive"] > 1300, "{:?}", counters.over);
+}
+
+/// What a run of queries from these sources is answered with, in octets beyond their own, whole or cut.
+fn beyond(plane: &DataPlane, addresses: &[String], message: &[u8], times: u32) -> u32 {
+    let mut beyond = 0;
+    for _ in 0..times {
+        for address in addresses {
+            let frame = from(address).frame(message);
+            let trial = plane.trial(HookPoint::Xdp, &frame).expect("a run");
+            assert_eq!(trial.action, Action::Reply, "each gets a reply");
+            let more = trial.frame.len().checked_sub(frame.len()).expect("no shorter");
+            beyond += more as u32;
+        }
+    }
+    beyond
+}
+
+#[test]
+fn octets_beyond_those_of_the_queries_are_bounded_by_source_and_by_what_lies_around() {
+    let (plane, store) = load();
+    let none = Rates { positive: 0, referral: 0, nxdomain: 0, error: 0 };
+    // A burst of a minute: 60,000 octets for a source, four times as many for all around it.
+    let bound = Settings { rates: none, octets: 1000, octets_wide: 4000, slip: 1, ..settings(ON) };
+    store.set_limits(&bound);
+    let message = query(1, APEX, rtype::SOA, Some((1232, true)));
+    for around in ["198.51", "2001:db8"] {
+        let at = |n: u32| match around {
+            "198.51" => format!("{around}.{n}.1"),
+            _ => format!("{around}:0:{n:x}00::1"),
+        };
+        let one = beyond(&plane, &[at(1)], &message, 2000);
+        assert!((59_000..=63_000).contains(&one), "{around}: one source: {one}");
+        // Other kinds of answers are from the same account.
+        let absent = query(1, b"\x03foo\x08wildcard\x07example\0", rtype::TXT, Some((1232, true)));
+        assert!(beyond(&plane, &[at(1)], &absent, 50) < 500, "{around}: another kind");
+        let others: Vec<String> = (2..12).map(at).collect();
+        let all = one + beyond(&plane, &others, &message, 500);
+        assert!((236_000..=252_000).contains(&all), "{around}: all around: {all}");
+    }
+    let elsewhere = beyond(&plane, &["192.0.2.1".to_owned()], &message, 10);
+    assert!(elsewhere > 500, "whole: {elsewhere}");
 }
 
 #[test]
@@ -365,7 +410,8 @@ fn rfc7873_a_good_cookie_is_not_limited_and_a_client_cookie_gets_badcookie() {
     for (hook, address) in [(HOOKS[0], "198.51.100.1"), (HOOKS[1], "2001:db8:7::1")] {
         let headers = from(address);
         let client = with_cookie(&[9; 8]);
-        let (mut cookie, mut bad, mut dropped, mut good) = (Vec::new(), 0_i32, 0, 0);
+        let (mut cookie, mut bad, mut cut) = (Vec::new(), 0_i32, 0_i32);
+        let (mut dropped, mut good) = (0, 0);
         for _ in 0..200 {
             let frame = headers.frame(&client);
             let trial = plane.trial(hook, &frame).expect("a run");
@@ -379,13 +425,19 @@ fn rfc7873_a_good_cookie_is_not_limited_and_a_client_cookie_gets_badcookie() {
                 assert!(reply.answer.is_empty() && !reply.header.tc);
                 assert_eq!(packet.message.len(), client.len() + 16, "the server cookie");
                 bad += 1;
+            } else if reply.header.tc {
+                assert_eq!(packet.message.len(), client.len() - 12, "without a cookie");
+                cut += 1;
+                continue;
             } else {
                 good += 1;
             }
             cookie = reply.edns.expect("an OPT").options[0].1.clone();
         }
         assert!((59..=63).contains(&good), "{hook:?}: {good}");
-        assert!((bad - dropped).abs() <= 1, "{hook:?}: {bad} BADCOOKIE, {dropped} dropped");
+        assert!((bad + cut - dropped).abs() <= 1, "{hook:?}: {bad} and {cut} sent, {dropped} not");
+        // What is longer than the query and what is shorter come to no more than the queries.
+        assert!((2 * bad - cut).abs() <= 2, "{hook:?}: {bad} BADCOOKIE, {cut} truncated");
         let tally = flood(&plane, hook, address, &with_cookie(&cookie), 300);
         assert_eq!(tally.whole, 300, "{hook:?}: with the server cookie: {tally:?}");
         // Somebody else's cookie is none.

@@ -6,10 +6,10 @@
 //! one look and one store are the whole work. Processors that store to a bucket at the same moment may
 //! lose one another's reply: the bucket then grants one too many, never more than there are processors.
 //!
-//! What is over the rate is charged too, up to a little beyond the end of the burst: a source that asks for
-//! more than its rate gets nothing whole for as long as it does, and everything as soon as it asks for less.
-//! Were it not charged, or in part only, a flood would be granted, from each of its forged sources, what an
-//! honest source is.
+//! What is over the rate is charged too, up to [`DEBT`] beyond the end of the burst: a source that asks for
+//! more than its rate gets nothing whole for as long as it does on the average, pauses or not, and everything
+//! again when its debt is over. Were it not charged, or in part only, a flood would be granted, from each of
+//! its forged sources, what an honest source is.
 //!
 //! A source without a bucket takes the one in its line that has been idle for longest, and inherits what
 //! that one had used up. So whatever number of sources there is, a line never grants more than four
@@ -106,13 +106,13 @@ impl Bucket {
 
     /// How far ahead of its rate the source is, in ticks; negative: for so long it has been idle.
     ///
-    /// Time wraps round after 73 minutes. What seems much further ahead than a burst allows has been idle for
+    /// Time wraps round after 73 minutes. What seems further ahead than burst and debt allow has been idle for
     /// long; and a source that was idle for just these 73 minutes may seem to have used up its burst. Twice
-    /// the burst, since another processor may have seen the clock tick a moment earlier.
+    /// the debt, since another processor may have seen the clock tick a moment earlier.
     #[inline(always)]
     pub fn ahead(&self, now: u32, burst: u32) -> i32 {
         let ahead = self.time.wrapping_sub(now) as i32;
-        if ahead > 2 * burst as i32 || self.source == 0 { i32::MIN } else { ahead }
+        if ahead > (burst + 2 * DEBT) as i32 || self.source == 0 { i32::MIN } else { ahead }
     }
 
     /// How many messages it was charged for since it belongs to its source, within a few percent.
@@ -135,9 +135,10 @@ impl Bucket {
     }
 }
 
-/// How far beyond the burst a source over its rate is taken, in ticks: 33 ms. The clock goes in steps of up to
-/// 10 ms; were the end of the burst the end, each step would grant a flood what it had not earned.
-const TICKING: u32 = 1 << 15;
+/// How far beyond the burst a source over its rate is taken, in ticks: 4.3 s. So long a flood may pause, and
+/// an honest source that asked for too much gets replies cut short. With 33 ms, enough for the steps of the
+/// clock, floods that a busy generator sent in gusts got 1.1 to 3.4 octets out for each in.
+pub const DEBT: u32 = 1 << 22;
 
 impl Charge {
     /// How willingly a bucket is taken, the least first: the source's own, then by how long each has been
@@ -147,7 +148,7 @@ impl Charge {
         let bucket = line.bucket(way);
         let ahead = i64::from(bucket.time.wrapping_sub(now) as i32);
         // All ones where the bucket was idle for longer than its time can tell: see [`Bucket::ahead`].
-        let long = ((2 * i64::from(self.burst) - ahead) >> 63) as u64;
+        let long = ((i64::from(self.burst + 2 * DEBT) - ahead) >> 63) as u64;
         let empty = not_zero(bucket.source).wrapping_sub(1);
         let rank = 1 + ((ahead + (1 << 31)) as u64 & !(long | empty));
         let other = not_zero((bucket.source ^ self.source) | u64::from(bucket.tag ^ self.tag));
@@ -167,7 +168,7 @@ impl Charge {
         let mut bucket = line.bucket(way);
         let ahead = bucket.ahead(now, self.burst).max(0) as u32;
         let over = ahead + self.cost > self.burst;
-        let ahead = (ahead + self.cost).min(self.burst + TICKING);
+        let ahead = (ahead + self.cost).min(self.burst + DEBT);
         if !found {
             bucket = Bucket { source: self.source, time: 0, tag: self.tag, count: 0 };
         }
@@ -259,7 +260,7 @@ mod tests {
     fn a_burst_is_granted_once() {
         let line = line();
         assert_eq!(granted(&line, 7, 0, 100, 0), 10);
-        assert_eq!(granted(&line, 7, 2 * BURST, 100, 0), 10, "after two bursts of silence");
+        assert_eq!(granted(&line, 7, 101 * COST, 100, 0), 10, "when all is paid");
     }
 
     #[test]
@@ -269,11 +270,21 @@ mod tests {
         {
             let line = line();
             granted(&line, 7, 0, 1000, 0);
-            let start = super::TICKING + COST;
+            let start = super::DEBT + COST;
             assert_eq!(granted(&line, 7, start, 1000, interval) == 1000, expected == 1000);
             let more = granted(&line, 7, start + 1000 * interval, 1000, interval);
             assert_eq!(more, expected, "every {interval}");
         }
+    }
+
+    #[test]
+    fn pauses_grant_a_flood_nothing() {
+        let line = line();
+        granted(&line, 7, 0, 1000, 0);
+        // A second of silence, then what may come within two.
+        let second = 100 * COST;
+        let gusts = (1..100).map(|n| granted(&line, 7, n * second, 200, 0));
+        assert_eq!(gusts.sum::<u32>(), 0);
     }
 
     #[test]
@@ -294,7 +305,7 @@ mod tests {
         }
         let (over, _) = charge(99, 1).make(&line, COST / 2, 0);
         assert!(over, "the line has granted all that four buckets may");
-        let (over, _) = charge(99, 1).make(&line, 2 * BURST, 0);
+        let (over, _) = charge(99, 1).make(&line, super::DEBT + 2 * BURST, 0);
         assert!(!over, "later it is a source like others");
     }
 

@@ -1,22 +1,25 @@
-//! How much one source may have: replies by the class of the answer, and messages for the daemon.
+//! How much one source may have: replies by the class of the answer, octets beyond those of its queries,
+//! and messages for the daemon.
 //!
-//! A source is a prefix. What it may have of a class is a token bucket ([`bucket`]); buckets stand in one
+//! A source is a prefix. It has an [`account`] of each class of answers, one of octets, and a share in one
+//! of octets of all that lies around it. An account is a token bucket ([`bucket`]); buckets stand in one
 //! table of fixed size that all processors and the daemon share. A client that showed a good cookie
 //! ([`cookie`]) is where it says it is, so no reply to it hits somebody else: nothing limits it.
 //!
-//! Over its rate a source gets nothing, but for one reply of `slip`, which is no longer than its query:
+//! Over its rate a source gets nothing but replies that are no longer than its queries, one of each `slip`:
 //! truncated, so that a resolver comes back over TCP, or BADCOOKIE, if it sent a client cookie.
 
+pub mod account;
 pub mod bucket;
 pub mod cookie;
 
+pub use account::{EVERYBODY, charge, refund, source, source_wide, tag, zone_bits};
 pub use bucket::{Charge, Line};
 
 use crate::{
     bounds,
-    layout::LIMIT_PROFILES,
+    layout::{LIMIT_PROFILES, UDP_SIZE_MAX},
     message::OPT_FIXED,
-    name::absorb,
     platform::Platform,
     scratch::{Scratch, edns},
     verdict::{Next, Verdict},
@@ -39,6 +42,10 @@ pub mod switch {
     pub const ENFORCE: u32 = 2;
     /// Messages for the daemon are charged.
     pub const PASSED: u32 = 4;
+    /// In the place of a class: octets beyond those of the query, of one source.
+    pub const OCTETS: u32 = 5;
+    /// The same, of all that lies around it.
+    pub const OCTETS_WIDE: u32 = 6;
     /// Cookies are made and checked.
     pub const COOKIES: u32 = 8;
     /// Some sources are denied.
@@ -90,6 +97,10 @@ pub const CLASSES: usize = 4;
 /// In the place of a class: messages passed by the XDP program, by the tc program, heard by a socket. Each
 /// hook charges for itself, so that a message which passes all three is charged to each once.
 pub const PASSED: u32 = 4;
+/// In the place of a class: octets beyond those of the query, of one source.
+pub const OCTETS: u32 = 5;
+/// The same, of all that lies around it.
+pub const OCTETS_WIDE: u32 = 6;
 
 impl Class {
     /// All of them, by number.
@@ -136,33 +147,6 @@ pub trait Limiter: Platform {
     fn count_over(&self, verdict: Verdict);
 }
 
-/// What to remember of a zone while one of its names is answered: the number of its rates, and bits of
-/// the hash of its name, so that NXDOMAIN in each zone is counted by itself.
-#[inline(always)]
-pub fn zone_bits(hash: u64, profile: u32) -> u32 {
-    (hash >> 32) as u32 & !0xff | profile & 0xff
-}
-
-/// The tag of a bucket: three bits of class, thirteen of the zone for NXDOMAIN, or its rates.
-#[inline(always)]
-pub fn tag(class: u32, zone: u32) -> u16 {
-    let detail = if class == Class::NxDomain as u32 { zone >> 19 } else { zone & 0xff };
-    (class << 13 | detail) as u16
-}
-
-/// The source that a client belongs to: an IPv4 prefix in the low half, or the upper half of an IPv6 one.
-/// No client has an IPv6 address that begins with 32 zeros.
-#[inline(always)]
-pub fn source<P: Platform>(platform: &P, s: &Scratch) -> u64 {
-    let limits = &platform.root().limits;
-    let address = s.client.get()[0];
-    if s.version.get() == 4 {
-        u64::from(u32::from_be(address as u32) & limits.mask4)
-    } else {
-        u64::from_be(address) & limits.mask6
-    }
-}
-
 /// Whether a source is one that is not served at all.
 #[inline(always)]
 pub fn is_denied<L: Limiter>(platform: &L, s: &Scratch) -> bool {
@@ -180,14 +164,7 @@ pub fn judge<L: Limiter>(platform: &L, s: &mut Scratch, stream: bool) -> Next {
     }
     let verdict = Verdict::from_number(s.verdict.get());
     let class = Class::of(verdict) as u32;
-    let zone = s.zone_limits.get();
-    let costs = bounds::at(&platform.root().limits.costs, zone & (LIMIT_PROFILES as u32 - 1));
-    let cost = costs.and_then(|costs| bounds::get(costs, class)).unwrap_or(0);
-    if cost == 0 {
-        return Next::Continue;
-    }
-    let source = source(platform, s);
-    if !platform.charge(s, source, tag(class, zone), cost) {
+    if !is_over(platform, s, class) {
         return Next::Continue;
     }
     let listed = switches & switch::EXEMPT != 0
@@ -206,15 +183,45 @@ pub fn judge<L: Limiter>(platform: &L, s: &mut Scratch, stream: bool) -> Next {
     Next::Continue
 }
 
+/// Charges the reply to its accounts: whether one of them is over its rate.
+///
+/// What is over the rate of its class is not sent whole, so it takes no octets; a source that is over by
+/// itself takes none of what lies around it.
+#[inline(always)]
+fn is_over<L: Limiter>(platform: &L, s: &mut Scratch, class: u32) -> bool {
+    let limits = &platform.root().limits;
+    let zone = s.zone_limits.get();
+    let costs = bounds::at(&limits.costs, zone & (LIMIT_PROFILES as u32 - 1));
+    let cost = costs.and_then(|costs| bounds::get(costs, class)).unwrap_or(0);
+    let source = source(platform, s);
+    if cost != 0 && platform.charge(s, source, tag(class, zone), cost) {
+        return true;
+    }
+    let octets = octets(s);
+    let share = |cost: u32| (octets * cost) >> 8;
+    let (cost, cost_wide) = (share(limits.octets), share(limits.octets_wide));
+    if cost != 0 && platform.charge(s, source, tag(OCTETS, 0), cost) {
+        return true;
+    }
+    let around = source_wide(platform, s);
+    cost_wide != 0 && platform.charge(s, around, tag(OCTETS_WIDE, 0), cost_wide)
+}
+
+/// How many octets the planned reply is longer than its query.
+#[inline(always)]
+fn octets(s: &Scratch) -> u32 {
+    let (whole, limit) = (s.size.get() + s.opt_length.get(), s.limit.get());
+    // What does not fit is sent without all that was planned.
+    let reply = if whole > limit { s.question_end.get() + s.opt_length.get() } else { whole };
+    reply.saturating_sub(s.query_length.get()).min(u32::from(UDP_SIZE_MAX))
+}
+
 /// Whether this is the one reply of so many that is sent although it is over the rate.
 #[inline(always)]
 fn slips<P: Platform>(platform: &P, s: &mut Scratch) -> bool {
-    // With its server cookie a reply may be longer than the query by sixteen octets: of such, at the most
-    // every second is sent.
-    let least = if s.edns.get() & edns::COOKIE != 0 { 2 } else { 1 };
     let slip = platform.root().limits.slip;
     let count = s.slips.get() + 1;
-    if slip == 0 || count < slip.max(least) {
+    if slip == 0 || count < slip {
         s.slips.set(count);
         return false;
     }
@@ -222,14 +229,23 @@ fn slips<P: Platform>(platform: &P, s: &mut Scratch) -> bool {
     true
 }
 
+/// Of so many replies over the rate, to clients that sent a cookie, one has the server's: it may be sixteen
+/// octets longer than the query, and each other one is twelve octets shorter.
+const BAKING: u32 = 3;
+
 /// Takes from the planned reply all that makes it longer than its query.
 #[inline(always)]
 fn cut(s: &mut Scratch, class: u32) {
     s.keep_question();
     s.ede.set(0);
-    let edns = s.edns.get() & !edns::NSID;
+    let bakes = s.bakes.get() + 1;
+    let cookie = s.edns.get() & edns::COOKIE != 0 && bakes >= BAKING;
+    if s.edns.get() & edns::COOKIE != 0 {
+        s.bakes.set(if cookie { 0 } else { bakes });
+    }
+    let without = if cookie { edns::NSID } else { edns::NSID | edns::COOKIE };
+    let edns = s.edns.get() & !without;
     s.edns.set(edns);
-    let cookie = edns & edns::COOKIE != 0;
     let options = if cookie { cookie::OPTION } else { 0 };
     s.opt_length.set(if edns & edns::PRESENT != 0 { OPT_FIXED + options } else { 0 });
     s.verdict.set(Verdict::Slipped as u32);
@@ -267,40 +283,4 @@ pub fn pass<L: Limiter>(platform: &L, s: &mut Scratch, verdict: Verdict, place: 
         return Verdict::PassLimited;
     }
     verdict
-}
-
-/// The source that stands for all.
-pub const EVERYBODY: u64 = u64::MAX;
-
-/// Charges a source; whether it is over its rate.
-#[inline(always)]
-pub fn charge<L: Limiter + ?Sized>(
-    platform: &L,
-    s: &mut Scratch,
-    source: u64,
-    tag: u16,
-    cost: u32,
-) -> bool {
-    let root = platform.root();
-    let hash = absorb(root.seed, source, root.multiplier);
-    let hash = absorb(hash, u64::from(tag), root.multiplier);
-    let number = (hash >> 16) as u32 & (LINES as u32 - 1);
-    let Some(line) = platform.line(number) else { return false };
-    let now = (platform.now() / TICK) as u32;
-    let charge = Charge { source, tag, cost, burst: root.limits.burst };
-    let (over, way) = charge.make(line, now, s.number(0));
-    s.charged.set(number << 2 | way);
-    s.charge.set(if over { 0 } else { cost });
-    over
-}
-
-/// Gives back what the reply was charged: it is not sent from here, the next hook does all again.
-#[inline(always)]
-pub fn refund<L: Limiter>(platform: &L, s: &Scratch) {
-    let (charged, cost) = (s.charged.get(), s.charge.get());
-    if cost != 0
-        && let Some(line) = platform.line(charged >> 2 & (LINES as u32 - 1))
-    {
-        line.refund(charged & 3, cost);
-    }
 }

@@ -57,13 +57,17 @@ fn show(mode: Mode, talkers: &[Talker]) -> Result<String> {
         writeln!(text, "rate-limit.mode is \"off\": replies are not counted; \"log\" counts them")?;
     }
     let width = talkers.iter().map(|talker| name(talker).len()).max().unwrap_or(0).max(6);
-    writeln!(text, "{:<width$}  {:<9}{:>14}{:>14}  over", "source", "class", "per second", "seen")?;
+    writeln!(
+        text,
+        "{:<width$}  {:<11}{:>14}{:>14}  over",
+        "source", "class", "per second", "seen"
+    )?;
     for talker in talkers {
         let Talker { class, per_second, seen, limited, zone, .. } = talker;
         let over = if *limited { "OVER" } else { "" };
         let zone = zone.as_ref().map_or(String::new(), |zone| format!("  in {zone}"));
         let line = format!(
-            "{:<width$}  {class:<9}{per_second:>14.0}{seen:>14}  {over}{zone}",
+            "{:<width$}  {class:<11}{per_second:>14.0}{seen:>14}  {over}{zone}",
             name(talker)
         );
         writeln!(text, "{}", line.trim_end())?;
@@ -91,6 +95,9 @@ mod tests {
         };
         let text = show(Mode::On, &[talker]).unwrap();
         let last = text.lines().last().unwrap();
-        assert_eq!(last, "192.0.2.0/24  nxdomain           1234          5000  OVER  in example.");
+        assert_eq!(
+            last,
+            "192.0.2.0/24  nxdomain             1234          5000  OVER  in example."
+        );
     }
 }

@@ -1,12 +1,15 @@
 //! `[rate-limit]`, the rates of single zones, and `[cookies]`.
 
-use std::{path::Path, time::Duration};
+use std::{ops::RangeInclusive, path::Path, time::Duration};
 
 use super::{RateLimit, read::resolve, table::Table, zones::parse_prefix};
 use crate::limits::{Cookies, Mode, Rates, ZoneRates};
 
 /// Replies a second, at the most: below one tick of the limiter's clock for each.
 const RATE_MAX: u64 = 900_000;
+/// Octets a second: with fewer a source saves up for its next reply for seconds, with more 256 octets cost
+/// less than a tick.
+const OCTETS: RangeInclusive<u64> = 1000..=200_000_000;
 
 pub(super) fn read_rate_limit(table: Table<'_>) -> RateLimit {
     let default = RateLimit::default();
@@ -31,10 +34,14 @@ pub(super) fn read_rate_limit(table: Table<'_>) -> RateLimit {
     let settings = RateLimit {
         mode: mode.map_or(default.mode, |(mode, _)| mode),
         rates,
+        octets: octets(&table, "octets").unwrap_or(default.octets),
+        octets_wide: octets(&table, "octets-wide").unwrap_or(default.octets_wide),
         burst: burst.unwrap_or(default.burst),
         slip: table.integer("slip", 0..=10).map_or(default.slip, |slip| slip as u32),
         ipv4_prefix: bits("ipv4-prefix", 8..=32, default.ipv4_prefix),
         ipv6_prefix: bits("ipv6-prefix", 16..=64, default.ipv6_prefix),
+        ipv4_prefix_wide: bits("ipv4-prefix-wide", 8..=32, default.ipv4_prefix_wide),
+        ipv6_prefix_wide: bits("ipv6-prefix-wide", 16..=64, default.ipv6_prefix_wide),
         exempt: table.distinct("exempt", parse_prefix),
     };
     table.finish();
@@ -43,6 +50,17 @@ pub(super) fn read_rate_limit(table: Table<'_>) -> RateLimit {
 
 fn rate(table: &Table<'_>, key: &'static str) -> Option<u32> {
     table.integer(key, 0..=RATE_MAX).and_then(|rate| u32::try_from(rate).ok())
+}
+
+/// A number of octets a second; zero is no limit.
+fn octets(table: &Table<'_>, key: &'static str) -> Option<u32> {
+    let octets = table.integer(key, 0..=*OCTETS.end())?;
+    if octets != 0 && !OCTETS.contains(&octets) {
+        let told = format!("{key} {octets} is too little: 0 is no limit, else it is at least 1000");
+        table.reader().fault(&table.span_of(key), told);
+        return None;
+    }
+    u32::try_from(octets).ok()
 }
 
 /// The rates that a zone has of its own.

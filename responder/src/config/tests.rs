@@ -317,3 +317,11 @@ fn a_missing_file_is_one_line() {
         ]
     );
 }
+
+#[test]
+fn a_source_of_too_few_octets_a_second_is_told() {
+    assert_eq!(
+        faults_beside_listen("[rate-limit]\noctets = 999\noctets-wide = 0\n"),
+        ["3:10: octets 999 is too little: 0 is no limit, else it is at least 1000"]
+    );
+}

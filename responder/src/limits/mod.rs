@@ -26,6 +26,10 @@ pub struct RateLimit {
     pub mode: Mode,
     /// How many a second, to one source.
     pub rates: Rates,
+    /// Octets a second beyond those of its queries, to one source; zero is no limit.
+    pub octets: u32,
+    /// The same, to all that lies around a source.
+    pub octets_wide: u32,
     /// For how long a source may save up.
     pub burst: Duration,
     /// Of so many replies over the rate one is sent, cut short; 0: none.
@@ -34,6 +38,10 @@ pub struct RateLimit {
     pub ipv4_prefix: u8,
     /// Bits of an IPv6 address that make a source, at most 64.
     pub ipv6_prefix: u8,
+    /// Bits of an IPv4 address that make what lies around a source.
+    pub ipv4_prefix_wide: u8,
+    /// Bits of an IPv6 address that do, at most 64.
+    pub ipv6_prefix_wide: u8,
     /// Prefixes to which no reply is limited.
     pub exempt: Vec<IpNet>,
 }
@@ -110,15 +118,22 @@ impl Default for RateLimit {
     /// it would do is seen with `mode = "log"` and `responder limits top`; then it is switched on.
     ///
     /// The rates are those of a busy resolver farm behind one /24 with room to spare, and far below what a
-    /// reflection attack needs of one.
+    /// reflection attack needs of one. The octets are some 120 replies of a signed zone: a mixture of kinds,
+    /// each below its rate, has no more. Each reply over the rate is sent, cut short: it is no longer than
+    /// its query, so nobody gains by it, and a resolver that shares its prefix with a victim comes back over
+    /// TCP at once instead of waiting for a reply that was dropped.
     fn default() -> Self {
         Self {
             mode: Mode::Off,
             rates: Rates { positive: 200, referral: 200, nxdomain: 200, error: 50 },
-            burst: Duration::from_secs(1),
-            slip: 2,
+            octets: 50_000,
+            octets_wide: 500_000,
+            burst: Duration::from_millis(500),
+            slip: 1,
             ipv4_prefix: 24,
             ipv6_prefix: 56,
+            ipv4_prefix_wide: 16,
+            ipv6_prefix_wide: 40,
             exempt: Vec::new(),
         }
     }
@@ -176,19 +191,23 @@ fn peers(zone: &Zone) -> Vec<IpNet> {
 }
 
 fn settings(config: &Config) -> Settings {
-    let RateLimit { mode, rates, burst, slip, ipv4_prefix, ipv6_prefix, .. } = config.rate_limit;
-    let switches = match mode {
+    let limits = &config.rate_limit;
+    let switches = match limits.mode {
         Mode::Off => 0,
         Mode::Log => switch::REPLIES,
         Mode::On => switch::REPLIES | switch::ENFORCE,
     };
     Settings {
         switches,
-        rates,
-        burst: (burst.as_nanos() / u128::from(TICK)) as u32,
-        slip,
-        ipv4_prefix,
-        ipv6_prefix,
+        rates: limits.rates,
+        octets: limits.octets,
+        octets_wide: limits.octets_wide,
+        burst: (limits.burst.as_nanos() / u128::from(TICK)) as u32,
+        slip: limits.slip,
+        ipv4_prefix: limits.ipv4_prefix,
+        ipv6_prefix: limits.ipv6_prefix,
+        ipv4_prefix_wide: limits.ipv4_prefix_wide,
+        ipv6_prefix_wide: limits.ipv6_prefix_wide,
         passed_per_source: config.limits.passed_per_source,
         passed: config.limits.passed,
     }

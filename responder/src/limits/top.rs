@@ -22,7 +22,8 @@ use crate::{
 pub struct Talker {
     /// The prefix; none: all sources together.
     pub source: Option<IpNet>,
-    /// The class of answers, or `passed`: messages for the daemon.
+    /// The class of answers, or `passed`: messages for the daemon; or `octets`, `octets-wide`: replies longer
+    /// than their queries.
     pub class: String,
     /// The zone, for names that do not exist.
     pub zone: Option<String>,
@@ -65,7 +66,7 @@ pub fn watch(
         .collect();
     let (now, burst) = ((clock::now() / TICK) as u32, store.burst());
     let tell = |(more, bucket): (u64, Bucket)| Talker {
-        source: source(settings, bucket.source),
+        source: source(settings, bucket),
         class: class(bucket.tag).to_owned(),
         zone: names.get(&bucket.tag).map(|zone| (*zone).clone()),
         per_second: more as f64 / seconds,
@@ -77,19 +78,30 @@ pub fn watch(
 }
 
 /// The prefix that a bucket's source stands for.
-fn source(settings: &RateLimit, source: u64) -> Option<IpNet> {
+fn source(settings: &RateLimit, bucket: Bucket) -> Option<IpNet> {
+    let source = bucket.source;
     if source == limit::EVERYBODY {
         return None;
     }
+    let wide = u32::from(bucket.tag >> 13) == limit::OCTETS_WIDE;
+    let choose = |narrow, around| if wide { around } else { narrow };
     match u32::try_from(source) {
-        Ok(v4) => Ipv4Net::new(Ipv4Addr::from(v4), settings.ipv4_prefix).ok().map(IpNet::V4),
+        Ok(v4) => {
+            let bits = choose(settings.ipv4_prefix, settings.ipv4_prefix_wide);
+            Ipv4Net::new(Ipv4Addr::from(v4), bits).ok().map(IpNet::V4)
+        }
         Err(_) => {
             let address = Ipv6Addr::from(u128::from(source) << 64);
-            Ipv6Net::new(address, settings.ipv6_prefix).ok().map(IpNet::V6)
+            let bits = choose(settings.ipv6_prefix, settings.ipv6_prefix_wide);
+            Ipv6Net::new(address, bits).ok().map(IpNet::V6)
         }
     }
 }
 
 fn class(tag: u16) -> &'static str {
-    Class::ALL.get(usize::from(tag >> 13)).map_or("passed", |class| class.label())
+    match u32::from(tag >> 13) {
+        limit::OCTETS => "octets",
+        limit::OCTETS_WIDE => "octets-wide",
+        class => Class::ALL.get(class as usize).map_or("passed", |class| class.label()),
+    }
 }

@@ -57,10 +57,18 @@ pub struct Settings {
     pub burst: u32,
     /// Of so many replies over the rate one is sent, cut short.
     pub slip: u32,
+    /// Octets beyond those of its queries to one source.
+    pub octets: u32,
+    /// And to all that lies around it.
+    pub octets_wide: u32,
     /// Bits of an IPv4 source.
     pub ipv4_prefix: u8,
     /// Bits of an IPv6 source, at most 64.
     pub ipv6_prefix: u8,
+    /// Bits of what lies around it.
+    pub ipv4_prefix_wide: u8,
+    /// Bits of what lies around it, at most 64.
+    pub ipv6_prefix_wide: u8,
     /// Messages for the daemon from one source.
     pub passed_per_source: u32,
     /// Messages for the daemon from all sources.
@@ -103,6 +111,19 @@ fn cost(rate: u32) -> u32 {
     }
 }
 
+/// What 256 octets cost at so many a second, in ticks.
+fn cost_octets(rate: u32) -> u32 {
+    match rate {
+        0 => 0,
+        rate => (256 * 1_000_000_000 / limit::TICK / u64::from(rate)).clamp(1, 1 << 18) as u32,
+    }
+}
+
+/// The upper bits of an IPv4 address.
+fn mask4(bits: u8) -> u32 {
+    (mask(bits.min(32)) >> 32) as u32
+}
+
 /// The upper bits of an address or of the upper half of one.
 fn mask(bits: u8) -> u64 {
     u64::MAX.checked_shl(64 - u32::from(bits.min(64))).unwrap_or(0)
@@ -124,8 +145,11 @@ impl Store {
         let word = Ordering::Relaxed;
         self.set_rates(0, settings.rates);
         set!(root, AtomicU64, limits.mask6).store(mask(settings.ipv6_prefix), word);
-        let mask4 = (mask(settings.ipv4_prefix.min(32)) >> 32) as u32;
-        set!(root, AtomicU32, limits.mask4).store(mask4, word);
+        set!(root, AtomicU64, limits.mask6_wide).store(mask(settings.ipv6_prefix_wide), word);
+        set!(root, AtomicU32, limits.mask4).store(mask4(settings.ipv4_prefix), word);
+        set!(root, AtomicU32, limits.mask4_wide).store(mask4(settings.ipv4_prefix_wide), word);
+        set!(root, AtomicU32, limits.octets).store(cost_octets(settings.octets), word);
+        set!(root, AtomicU32, limits.octets_wide).store(cost_octets(settings.octets_wide), word);
         set!(root, AtomicU32, limits.burst).store(settings.burst, word);
         set!(root, AtomicU32, limits.slip).store(settings.slip, word);
         set!(root, AtomicU32, limits.passed).store(cost(settings.passed_per_source), word);
@@ -358,7 +382,7 @@ mod tests {
     };
     use zerocopy::FromZeros as _;
 
-    use super::{Store, cost, listed, mask};
+    use super::{Store, cost, cost_octets, listed, mask, mask4};
     use crate::store::StoreOptions;
 
     #[test]
@@ -391,7 +415,7 @@ mod tests {
         let store = Store::in_memory(&StoreOptions { udp_size: 1232, id: "test".into() }).unwrap();
         let mut s = Box::new(Scratch::new_zeroed());
         // What the query before was charged.
-        s.charge.set(7);
+        s.charge[1].set(7);
         let query = b"\0\x01\0\0\0\x01\0\0\0\0\0\0\0\0\x06\0\x01";
         s.message[..query.len()].copy_from_slice(query);
         s.query_length.set(query.len() as u32);
@@ -404,6 +428,7 @@ mod tests {
     fn rates_and_prefixes_as_the_engine_wants_them() {
         assert_eq!((cost(0), cost(1), cost(1000), cost(u32::MAX)), (0, 976_562, 976, 1));
         assert_eq!((mask(0), mask(56), mask(64)), (0, !0xff, u64::MAX));
-        assert_eq!((mask(24) >> 32) as u32, 0xffff_ff00);
+        assert_eq!((mask4(24), mask4(40), mask4(0)), (0xffff_ff00, u32::MAX, 0));
+        assert_eq!((cost_octets(0), cost_octets(50_000), cost_octets(u32::MAX)), (0, 5000, 1));
     }
 }

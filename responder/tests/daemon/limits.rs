@@ -94,12 +94,11 @@ fn over_its_rate_a_client_is_sent_to_tcp_and_seen_at_the_top() {
         }
     }
     assert!((10..=20).contains(&whole), "{whole} whole replies");
-    assert!((15..=25).contains(&cut), "{cut} truncated replies");
+    assert!((40..=50).contains(&cut), "{cut} truncated replies");
     let mut stream = daemon.tcp();
     send(&mut stream, &question);
     assert_eq!(receive(&mut stream).unwrap()[2] & 2, 0, "TCP is not limited");
     let status = daemon.status();
-    assert!(status["sockets"]["udp"]["limited"].as_u64() >= Some(15), "{status}");
     assert!(status["data-plane"]["over-rate"]["positive"].as_u64() >= Some(30), "{status}");
     // The busiest source, while it asks.
     let asking = std::thread::spawn(move || {

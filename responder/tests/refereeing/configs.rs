@@ -1,4 +1,4 @@
-//! The servers' configurations: minimal responses, no rate limiting, transfers to anybody.
+//! The servers' configurations: minimal responses, rates limited where wanted, transfers to anybody.
 
 use std::{fmt::Write as _, io, path::Path};
 
@@ -39,7 +39,7 @@ pub fn responder(plan: &Plan<'_>, mode: &str, interfaces: &[&str]) -> String {
 }
 
 fn nsd(plan: &Plan<'_>) -> String {
-    let Plan { udp_size, workers, .. } = plan;
+    let Plan { udp_size, workers, limit, .. } = plan;
     let (ip, port, folder) = (plan.address.ip(), plan.address.port(), plan.folder.display());
     // NSD looks for included files here, not beside the file that includes them.
     let zones_folder = plan.zones.first().and_then(|zone| zone.file.parent());
@@ -47,7 +47,7 @@ fn nsd(plan: &Plan<'_>) -> String {
     let mut text = format!(
         "server:\n  ip-address: {ip}@{port}\n  username: \"\"\n  zonesdir: \"{zones_folder}\"\n  \
          database: \"\"\n  pidfile: \"{folder}/nsd.pid\"\n  xfrdfile: \"{folder}/xfrd.state\"\n  \
-         zonelistfile: \"{folder}/zone.list\"\n  xfrdir: \"{folder}\"\n  rrl-ratelimit: 0\n  \
+         zonelistfile: \"{folder}/zone.list\"\n  xfrdir: \"{folder}\"\n  rrl-ratelimit: {limit}\n  rrl-slip: 1\n  \
          minimal-responses: yes\n  ipv4-edns-size: {udp_size}\n  ipv6-edns-size: {udp_size}\n  \
          server-count: {workers}\n  reuseport: yes\nremote-control:\n  control-enable: no\n"
     );
@@ -70,14 +70,21 @@ fn knot(plan: &Plan<'_>) -> String {
         None => (port, String::new()),
         Some(interface) => (port + 5300, format!("xdp:\n    listen: {interface}@{port}\n")),
     };
+    let (module, limited) = match plan.limit {
+        0 => (String::new(), ""),
+        limit => (
+            format!("mod-rrl:\n  - id: limit\n    rate-limit: {limit}\n    slip: 1\n"),
+            "    global-module: mod-rrl/limit\n",
+        ),
+    };
     let mut text = format!(
-        "{xdp}server:\n    listen: {ip}@{sockets}\n    rundir: {folder}\n    udp-workers: {workers}\n    \
+        "{xdp}{module}server:\n    listen: {ip}@{sockets}\n    rundir: {folder}\n    udp-workers: {workers}\n    \
          tcp-workers: 1\n    background-workers: 1\n    udp-max-payload: {udp_size}\n\
          log:\n  - target: stderr\n    any: warning\n\
          database:\n    storage: {folder}\n\
          acl:\n  - id: anybody\n    action: transfer\n\
          template:\n  - id: default\n    semantic-checks: off\n    acl: anybody\n    \
-         zonefile-sync: -1\n    zonefile-load: whole\n    journal-content: none\nzone:\n"
+         zonefile-sync: -1\n    zonefile-load: whole\n    journal-content: none\n{limited}zone:\n"
     );
     for Zone { apex, file } in plan.zones {
         let _ = write!(text, "  - domain: {apex}\n    file: {}\n", file.display());
@@ -88,8 +95,12 @@ fn knot(plan: &Plan<'_>) -> String {
 fn bind(plan: &Plan<'_>) -> String {
     let udp_size = plan.udp_size;
     let (ip, port, folder) = (plan.address.ip(), plan.address.port(), plan.folder.display());
+    let limited = match plan.limit {
+        0 => String::new(),
+        limit => format!("  rate-limit {{ responses-per-second {limit}; slip 1; }};\n"),
+    };
     let mut text = format!(
-        "options {{\n  directory \"{folder}\";\n  listen-on port {port} {{ {ip}; }};\n  \
+        "options {{\n{limited}  directory \"{folder}\";\n  listen-on port {port} {{ {ip}; }};\n  \
          listen-on-v6 {{ none; }};\n  recursion no;\n  minimal-responses yes;\n  pid-file none;\n  \
          session-keyfile none;\n  dnssec-validation no;\n  max-udp-size {udp_size};\n  \
          edns-udp-size {udp_size};\n}};\ncontrols {{}};\n"

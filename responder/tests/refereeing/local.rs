@@ -37,6 +37,7 @@ pub fn start(
         within: &|work| work(),
         upstream: upstream.map(|address| Upstream { address, date: None }),
         interface: None,
+        limit: 0,
     };
     Peer::start(&plan).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -128,6 +128,8 @@ pub struct Plan<'a> {
     pub upstream: Option<Upstream>,
     /// Of Knot: the interface whose queries it takes by AF_XDP; none: by sockets.
     pub interface: Option<&'a str>,
+    /// Replies a second to one source, what is over being truncated; none: no limit.
+    pub limit: u32,
 }
 
 /// Whom a resolver asks for the zones of its plan.

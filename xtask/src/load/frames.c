@@ -29,8 +29,13 @@ struct control {
 	u64 window;
 	/* Queries whose replies are waited for no more. */
 	u64 written_off;
-	/* How many queries there are; bits of the source address that are random. */
-	u32 queries, random;
+	/* Queries a second at the most, none: no bound; since when, and how many had been sent then. */
+	u64 pace, begun, sent_before;
+	/* How many queries there are. */
+	u32 queries;
+	/* Forged sources: any address of one of so many networks, if there are any: where the first begins,
+	   how far it is to the next, and the bits of an address in it. */
+	u32 networks, first, stride, hosts, reserved;
 };
 
 struct counters {
@@ -43,6 +48,7 @@ __attribute__((section("maps"), used)) struct map controls = { ARRAY, 4, sizeof(
 __attribute__((section("maps"), used)) struct map counts = { ARRAY, 4, sizeof(struct counters), 1 };
 
 static void *(*look_up)(void *map, const void *key) = (void *)1;
+static u64 (*now)(void) = (void *)5;
 static u32 (*random)(void) = (void *)7;
 static long (*adjust_tail)(struct context *, int) = (void *)65;
 static long (*store)(struct context *, u32, const void *, u32) = (void *)190;
@@ -63,6 +69,14 @@ __attribute__((section("xdp"), used)) int generate(struct context *context)
 			free = window;
 		if (!window || free * 2 < (window < 64 ? window : 64))
 			return DROP;
+		if (control->pace) {
+			long due = (now() - control->begun) * control->pace / 1000000000;
+			due -= state->sent - control->sent_before;
+			if (due <= 0)
+				return DROP;
+			if (due < free)
+				free = due;
+		}
 		state->burst = free;
 	}
 	state->burst--;
@@ -82,13 +96,14 @@ __attribute__((section("xdp"), used)) int generate(struct context *context)
 	if (store(context, 0, query->octets, length))
 		return DROP;
 	state->sent++;
-	if (!control->random)
+	if (!control->networks)
 		return TRANSMIT;
 	struct frame *frame = (void *)(long)context->data;
 	if ((void *)(frame + 1) > (void *)(long)context->data_end)
 		return DROP;
 	/* The checksum of the header follows by RFC 1624, the one of UDP is left out. */
-	u32 source = frame->source ^ (random() & control->random);
+	u32 source = control->first + random() % control->networks * control->stride;
+	source = __builtin_bswap32(source + (random() & control->hosts));
 	u32 sum = (u16)~frame->checksum + (u16)~frame->source + (u16)~(frame->source >> 16) +
 		  (u16)source + (u16)(source >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);

@@ -66,15 +66,35 @@ unsafe impl aya::Pod for State {}
 
 /// What it is told.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Control {
     window: u64,
     written_off: u64,
+    pace: u64,
+    begun: u64,
+    sent_before: u64,
     queries: u32,
-    random: u32,
+    networks: u32,
+    first: u32,
+    stride: u32,
+    hosts: u32,
+    reserved: u32,
 }
 // SAFETY: numbers without gaps.
 unsafe impl aya::Pod for Control {}
+
+/// Forged sources: any address of any of these networks.
+#[derive(Debug, Clone, Copy)]
+pub struct Sources {
+    /// How many networks; none: the client's own address.
+    pub networks: u32,
+    /// Where the first begins.
+    pub first: Ipv4Addr,
+    /// How far it is from one to the next.
+    pub stride: u32,
+    /// The bits of an address in its network.
+    pub hosts: u32,
+}
 
 /// What came back.
 #[repr(C)]
@@ -95,8 +115,10 @@ unsafe impl aya::Pod for Counted {}
 /// What a flood came to.
 #[derive(Debug, Clone, Copy)]
 pub struct Flooded {
-    /// Queries put on the wire, and octets of their frames.
+    /// Queries put on the wire.
     pub sent: u64,
+    /// Packets that the server's interface took of them: what is sent too fast is never there.
+    pub taken: u64,
     /// Replies.
     pub counted: Counted,
     /// For how long.
@@ -156,7 +178,7 @@ impl Frames {
             Ok(unsafe { libc::if_nametoindex(name.as_ptr()) })
         })??;
         ensure!(interface != 0, "{CLIENT_INTERFACE} is gone");
-        let control = Control { window: 0, written_off: 0, queries: count, random: 0 };
+        let control = Control { queries: count, ..Control::default() };
         let [controls, states, counts] =
             ["controls", "states", "counts"].map(|name| ebpf.take_map(name).context(name));
         let (controls, states) = (Array::try_from(controls?)?, Array::try_from(states?)?);
@@ -188,9 +210,15 @@ impl Frames {
         self.mean_octets
     }
 
-    /// From now on these bits of the IPv4 source address are random.
-    pub fn spoof(&mut self, bits: u32) {
-        self.control.random = bits.to_be();
+    /// From now on queries come from these sources.
+    pub fn spoof(&mut self, sources: &Sources) {
+        let Sources { networks, first, stride, hosts } = *sources;
+        self.control = Control { networks, first: first.into(), stride, hosts, ..self.control };
+    }
+
+    /// From now on no more than so many queries a second are sent; none: as many as there can be.
+    pub fn pace(&mut self, queries: u64) {
+        self.control.pace = queries;
     }
 
     /// Asks for so long, with so many queries under way at the most.
@@ -202,7 +230,7 @@ impl Frames {
         let Self { ebpf, interface, control, controls, states, counts, .. } = self;
         let generator: &Xdp = ebpf.program("generate").context("no generator")?.try_into()?;
         control.window = window;
-        let mut watch = Watch { control, controls, states, counts };
+        let mut watch = Watch { pair, control, controls, states, counts };
         thread::scope(|scope| {
             let run = scope.spawn(|| pair.client.enter(|| generate(generator, *interface, &ended)));
             let flooded = watch.over(time, || run.is_finished());
@@ -220,6 +248,7 @@ impl Frames {
 
 /// Who looks on while the generator runs.
 struct Watch<'a> {
+    pair: &'a Pair,
     control: &'a mut Control,
     controls: &'a mut Array<MapData, Control>,
     states: &'a Array<MapData, State>,
@@ -232,18 +261,26 @@ impl Watch<'_> {
         let (begin, mut moved) = (Instant::now(), Instant::now());
         let (sent, counted) = self.now()?;
         self.control.written_off = sent - counted.replies;
+        self.control.begun = monotonic();
+        self.control.sent_before = sent;
         self.tell()?;
         let mut last = counted.replies;
-        let mut measured: Option<(Instant, u64, Counted)> = None;
+        let mut measured: Option<(Instant, u64, u64, Counted)> = None;
         while !gone() {
             thread::sleep(Duration::from_millis(2));
             let now = Instant::now();
             let (sent, counted) = self.now()?;
             match measured {
-                None if now - begin >= WARMING => measured = Some((now, sent, counted)),
-                Some((from, before, earlier)) if now - from >= time => {
-                    let counted = counted.since(&earlier);
-                    return Ok(Flooded { sent: sent - before, counted, time: now - from });
+                None if now - begin >= WARMING => {
+                    let taken = self.pair.server.received(SERVER_INTERFACE)?;
+                    let (sent, counted) = self.now()?;
+                    measured = Some((Instant::now(), sent, taken, counted));
+                }
+                Some((from, before, taken, earlier)) if now - from >= time => {
+                    // In the other order: no reply is counted whose query is not.
+                    let (counted, time) = (counted.since(&earlier), from.elapsed());
+                    let taken = self.pair.server.received(SERVER_INTERFACE)? - taken;
+                    return Ok(Flooded { sent: sent - before, taken, counted, time });
                 }
                 _ => {}
             }
@@ -269,6 +306,14 @@ impl Watch<'_> {
         let counted = self.counts.get(&0, 0)?;
         Ok((sent.max(counted.replies), counted))
     }
+}
+
+/// The clock that kernel programs read, in nanoseconds.
+fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is ours.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Runs the generator until told to end, when nobody else wants the processor.
@@ -370,8 +415,13 @@ mod tests {
                 let mut frames = Frames::attach(&pair, &queries, folder.path())?;
                 let time = Duration::from_millis(200);
                 let plain = frames.flood(&pair, 64, time)?;
-                frames.spoof(0xffff);
-                Ok((plain, frames.flood(&pair, 64, time)?))
+                let first = Ipv4Addr::new(198, 18, 0, 0);
+                frames.spoof(&Sources { networks: 200, first, stride: 1 << 16, hosts: 0xff });
+                let spoofed = frames.flood(&pair, 64, time)?;
+                frames.pace(5000);
+                let paced = frames.flood(&pair, 64, Duration::from_secs(1))?;
+                assert!((3000..=6000).contains(&paced.sent), "{paced:?}");
+                Ok((plain, spoofed))
             })
             .expect("attached")
             .expect("flooded");

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`frames`] | a generator of the kernel's own frames, for the fastest servers |
 //! | [`generator`] | `kxdpgun` and `dnsperf` on the client's side |
+//! | [`once_more`] | questions asked again over TCP |
 //! | [`reflector`] | the ceiling: a program that only sends queries back |
 //! | [`resolvers`] | ordinary clients behind a second interface |
 //! | [`usage`] | time of the processors, memory of processes |
 
 pub mod frames;
 pub mod generator;
+mod once_more;
 pub mod reflector;
 pub mod resolvers;
 pub mod usage;

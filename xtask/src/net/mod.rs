@@ -225,6 +225,18 @@ impl Namespace {
         }
     }
 
+    /// Packets that an interface has received.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn received(&self, interface: &str) -> anyhow::Result<u64> {
+        let text = self.enter(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+        let mut lines = text.lines().filter_map(|line| line.split_once(':'));
+        let counts = lines.find(|(name, _)| name.trim() == interface).map(|(_, counts)| counts);
+        let packets = counts.and_then(|counts| counts.split_whitespace().nth(1));
+        Ok(packets.with_context(|| format!("no interface {interface}"))?.parse()?)
+    }
+
     /// `ip -n NAME …`
     pub fn ip<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = ip(["-n", &self.name]);

@@ -66,7 +66,21 @@ pub fn start_peer(
     workers: usize,
     folder: &Path,
 ) -> anyhow::Result<Peer> {
-    start(kind, pair, zones, workers, folder, None)
+    start(kind, pair, zones, workers, folder, None, 0)
+}
+
+/// As [`start_peer`] with a worker, limited to so many replies a second to one source, none: not limited.
+///
+/// # Errors
+/// As [`Peer::start`].
+pub fn start_limited_peer(
+    kind: Kind,
+    pair: &Pair,
+    zones: &[Zone],
+    limit: u32,
+    folder: &Path,
+) -> anyhow::Result<Peer> {
+    start(kind, pair, zones, 2, folder, None, limit)
 }
 
 /// As [`start_peer`], for Knot taking its queries by AF_XDP.
@@ -79,7 +93,7 @@ pub fn start_knot_xdp(
     workers: usize,
     folder: &Path,
 ) -> anyhow::Result<Peer> {
-    start(Kind::Knot, pair, zones, workers, &folder.join("af-xdp"), Some(SERVER_INTERFACE))
+    start(Kind::Knot, pair, zones, workers, &folder.join("af-xdp"), Some(SERVER_INTERFACE), 0)
 }
 
 fn start(
@@ -89,6 +103,7 @@ fn start(
     workers: usize,
     folder: &Path,
     interface: Option<&str>,
+    limit: u32,
 ) -> anyhow::Result<Peer> {
     let wrap = ["ip", "netns", "exec", pair.server.name()].map(str::to_owned);
     let plan = Plan {
@@ -103,6 +118,7 @@ fn start(
         within: &from_client(pair),
         upstream: None,
         interface,
+        limit,
     };
     Ok(Peer::start(&plan)?)
 }
@@ -141,6 +157,7 @@ pub fn start_resolver(
         within: &from_client(pair),
         upstream: Some(Upstream { address: address(), date }),
         interface: None,
+        limit: 0,
     };
     Ok(Peer::start(&plan)?)
 }
@@ -201,6 +218,7 @@ pub fn configure_ours(
         within: &from_client(pair),
         upstream: None,
         interface: None,
+        limit: 0,
     };
     let interfaces: &[&str] = if mode == "off" { &[] } else { &[SERVER_INTERFACE] };
     let config = folder.join("responder.toml");

@@ -1,0 +1,122 @@
+//! What limits cost: replies a second, and memory.
+
+use std::{net::Ipv4Addr, process::Command, time::Duration};
+
+use serde_json::{Value, json};
+
+use super::{
+    LIMITED,
+    field::{EVERYWHERE, Field, NAMES, Node},
+};
+use crate::{
+    load::{frames::Sources, median, usage::Memory},
+    prove::{Args, Outcome},
+};
+
+/// Queries under way: enough for the best rate.
+const WINDOW: u64 = 256;
+
+/// Resolvers of a large zone: 60,000 networks, each far below its rate.
+const RESOLVERS: Sources = Sources { networks: 60_000, ..EVERYWHERE };
+
+/// What a rate must reach of the rate without limits.
+const SHARE: f64 = 0.93;
+
+/// The same legitimate load with and without limits, in turns; and from half a million networks, which is
+/// only told.
+///
+/// # Errors
+/// When something cannot be built, started or measured.
+pub fn cost(args: &Args) -> anyhow::Result<Outcome> {
+    let field = Field::prepare(args, NAMES, false)?;
+    let time = Duration::from_secs(args.seconds.into()) / 2;
+    let mut rounds = [Vec::new(), Vec::new()];
+    for _ in 0..args.rounds.max(1) {
+        // Both daemons stand by; each is loaded in turn, since the machine's speed drifts.
+        let nodes = [field.start("")?, field.start(LIMITED)?];
+        for (sources, rounds) in [RESOLVERS, EVERYWHERE].iter().zip(&mut rounds) {
+            let mut rates = [0.0; 2];
+            for (node, rate) in nodes.iter().zip(&mut rates) {
+                *rate = field.with_frames(node, |frames| {
+                    frames.spoof(sources);
+                    let flooded = frames.flood(&node.pair, WINDOW, time)?;
+                    anyhow::ensure!(flooded.counted.truncated == 0, "limited: {flooded:?}");
+                    Ok(flooded.rate())
+                })?;
+            }
+            let [off, on] = rates;
+            println!(
+                "{} networks: {off:.0} replies/s without limits, {on:.0} with: {:.3}",
+                sources.networks,
+                on / off
+            );
+            rounds.push(rates);
+        }
+    }
+    let [resolvers, everywhere] =
+        rounds.each_ref().map(|rounds| median(rounds.iter().map(|[off, on]| on / off)));
+    let figures = json!({
+        "60,000 networks, rounds: off, on": rounds[0],
+        "on of off": resolvers,
+        "at least": SHARE,
+        "524,288 networks, rounds: off, on": rounds[1],
+        "on of off there": everywhere,
+    });
+    Ok(Outcome { holds: resolvers >= SHARE, figures })
+}
+
+/// A source for each address, out of a thousand million.
+const SINGLE: &str = "[rate-limit]\nmode = \"on\"\nipv4-prefix = 32\n";
+const ADDRESSES: Sources =
+    Sources { networks: 1 << 22, first: Ipv4Addr::new(128, 0, 0, 0), stride: 1 << 8, hosts: 0xff };
+/// Draws out of so many that make 100,000,000 different ones.
+const DRAWS: usize = 105_000_000;
+
+/// Memory does not grow, whatever number of sources asks.
+///
+/// # Errors
+/// As [`cost`].
+pub fn memory(args: &Args) -> anyhow::Result<Outcome> {
+    let field = Field::prepare(args, NAMES, false)?;
+    let node = field.start(SINGLE)?;
+    let daemon = node.ours()?.process();
+    let wanted = args.count.unwrap_or(DRAWS) as u64;
+    let (held, before) = (Memory::of(daemon)?.resident, maps(&node)?);
+    anyhow::ensure!(before.as_object().is_some_and(|maps| maps.len() == 2), "maps: {before}");
+    let sent = field.with_frames(&node, |frames| {
+        frames.spoof(&ADDRESSES);
+        let mut sent = 0;
+        while sent < wanted {
+            sent += frames.flood(&node.pair, WINDOW, Duration::from_secs(10))?.counted.replies;
+            println!("{sent} replies");
+        }
+        Ok(sent)
+    })?;
+    let (after, now) = (maps(&node)?, Memory::of(daemon)?.resident);
+    // The table's pages become the process's as it looks at them: 4 MiB at the most.
+    let holds = before == after && now <= held + (8 << 20);
+    let addresses = f64::from(ADDRESSES.networks) * 256.0;
+    let figures = json!({
+        "replies to random sources": sent,
+        "different sources, expected": addresses * (1.0 - (-(sent as f64) / addresses).exp()),
+        "octets of the maps before": before,
+        "and after": after,
+        "resident octets of the daemon before": held,
+        "and after.": now,
+    });
+    Ok(Outcome { holds, figures })
+}
+
+/// The kernel's memory for the maps of limits.
+fn maps(node: &Node) -> anyhow::Result<Value> {
+    let text = crate::process::output(Command::new("bpftool").args(["-j", "map", "show"]))?;
+    let all: Vec<Value> = serde_json::from_str(&text)?;
+    let own = node.ours()?.process();
+    let ours = |map: &&Value| {
+        let holders = map["pids"].as_array().into_iter().flatten();
+        let held = holders.filter_map(|holder| holder["pid"].as_u64()).any(|p| p == u64::from(own));
+        held && matches!(map["name"].as_str(), Some("LIMITS" | "LISTED"))
+    };
+    let named = |map: &Value| map["name"].as_str().unwrap_or_default().to_owned();
+    Ok(all.iter().filter(ours).map(|map| (named(map), map["bytes_memlock"].clone())).collect())
+}

@@ -1,0 +1,204 @@
+//! Where floods against the limits are played: a zone, a server on a pair, and resolvers behind a second
+//! interface.
+
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use crate::{
+    cleanup::Scratch,
+    daemon::Daemon,
+    gen_zone::{self, Signed},
+    load::{
+        frames::{Flooded, Frames, Sources},
+        resolvers::{self, Asked},
+    },
+    net::{Pair, SERVER, SERVER_INTERFACE},
+    prove::{Args, servers},
+    refereeing::peers::{Kind, Peer, Zone},
+    strict::Name,
+};
+
+/// Delegations of the zone.
+pub const NAMES: usize = 10_000;
+/// Queries of the flood's file.
+const QUERIES: usize = 50_000;
+/// Questions a second of all resolvers together: five of each.
+const ORDINARY: u32 = 5_000;
+
+/// A zone, its queries, and whom ordinary resolvers ask for.
+pub struct Field {
+    pub folder: Scratch,
+    pub program: PathBuf,
+    pub zones: [Zone; 1],
+    pub queries: PathBuf,
+    ordinary: Vec<Name>,
+}
+
+/// A server at work, and two interfaces that lead to it.
+pub struct Node {
+    pub server: Server,
+    _hears: OwnedFd,
+    pub pair: Pair,
+}
+
+/// Whose server it is.
+pub enum Server {
+    /// Ours.
+    Ours(Daemon),
+    /// A peer's; ended when dropped.
+    Peer(#[expect(dead_code, reason = "held until the end")] Peer),
+}
+
+/// A flood with ordinary resolvers beside it.
+pub struct Flood {
+    /// Octets of a query's frame, on the average.
+    pub octets: f64,
+    pub flooded: Flooded,
+    pub asked: Asked,
+}
+
+impl Field {
+    /// Makes the zone; `absent`: with queries for names that are not there.
+    pub fn prepare(args: &Args, names: usize, absent: bool) -> anyhow::Result<Self> {
+        let folder = Scratch::create()?;
+        let program = servers::program(args)?;
+        let (file, queries) = (folder.path().join("lac.zone"), folder.path().join("queries"));
+        let zone = gen_zone::Args {
+            names,
+            signed: Some(Signed::Nsec3Optout),
+            seed: args.seed,
+            apex: "lac.".into(),
+            out: file.clone(),
+            queries: Some(queries.clone()),
+            count: QUERIES,
+        };
+        gen_zone::generate(&zone)?;
+        if absent {
+            gen_zone::ask_absent(&zone, &queries)?;
+        }
+        let ordinary = gen_zone::labels(args.seed).take(1000);
+        let ordinary = ordinary.map(|label| Name::from_text(&format!("{label}.lac.")));
+        let ordinary = ordinary.collect::<Result<_, _>>().context("a name")?;
+        let zones = [Zone { apex: Name::from_text("lac.")?, file }];
+        Ok(Self { folder, program, zones, queries, ordinary })
+    }
+
+    /// Starts our daemon on both interfaces with these lines in its configuration.
+    pub fn start(&self, lines: &str) -> anyhow::Result<Node> {
+        let (pair, _hears) = self.connect()?;
+        let folder = self.folder.path().join("node");
+        let config = servers::configure_ours(&pair, &self.zones, "native", "", &folder)?;
+        let text = fs::read_to_string(&config)?;
+        let one = format!("interfaces = {:?}", [SERVER_INTERFACE]);
+        let two = format!("interfaces = {:?}", [SERVER_INTERFACE, resolvers::INTERFACE]);
+        fs::write(&config, text.replace(&one, &two) + "\n" + lines)?;
+        let patience = Duration::from_secs(120);
+        let daemon = Daemon::start(&pair.server, &self.program, &config, &folder, patience)?;
+        Ok(Node { server: Server::Ours(daemon), _hears, pair })
+    }
+
+    /// Starts a peer that limits to so many replies a second, if any.
+    pub fn start_peer(&self, kind: Kind, limit: u32) -> anyhow::Result<Node> {
+        let (pair, _hears) = self.connect()?;
+        let folder = self.folder.path().join(format!("limit-{limit}"));
+        let peer = servers::start_limited_peer(kind, &pair, &self.zones, limit, &folder)?;
+        Ok(Node { server: Server::Peer(peer), _hears, pair })
+    }
+
+    fn connect(&self) -> anyhow::Result<(Pair, OwnedFd)> {
+        let pair = Pair::create()?;
+        let hears = resolvers::connect(&pair, server()?)?;
+        Ok((pair, hears))
+    }
+
+    /// Has the resolvers ask for so long.
+    pub fn ask(&self, node: &Node, time: Duration) -> anyhow::Result<Asked> {
+        resolvers::ask(&node.pair, servers::address(), &self.ordinary, ORDINARY, time)
+    }
+
+    /// A generator on the node's first interface, to be used by `work` alone.
+    pub fn with_frames<T>(
+        &self,
+        node: &Node,
+        work: impl FnOnce(&mut Frames) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        node.pair.with_free_client_interface(|| {
+            work(&mut Frames::attach(&node.pair, &self.queries, self.folder.path())?)
+        })?
+    }
+
+    /// Floods for so long, while the ordinary resolvers ask.
+    pub fn flood(
+        &self,
+        node: &Node,
+        frames: &mut Frames,
+        window: u64,
+        time: Duration,
+    ) -> anyhow::Result<Flood> {
+        let octets = frames.mean_octets();
+        thread::scope(|scope| -> anyhow::Result<_> {
+            let asking = scope.spawn(|| self.ask(node, time));
+            let flooded = frames.flood(&node.pair, window, time)?;
+            let Ok(asked) = asking.join() else { bail!("the resolvers' thread failed") };
+            Ok(Flood { octets, flooded, asked: asked? })
+        })
+    }
+}
+
+impl Node {
+    /// Our daemon.
+    pub fn ours(&self) -> anyhow::Result<&Daemon> {
+        match &self.server {
+            Server::Ours(daemon) => Ok(daemon),
+            Server::Peer(_) => bail!("not our daemon"),
+        }
+    }
+
+    /// What an interface on the server's side has counted: packets received, and dropped by receiver or
+    /// sender.
+    pub fn interface(&self, name: &str) -> anyhow::Result<Value> {
+        let text = crate::process::output(
+            self.pair.server.command("ip").args(["-json", "-s", "link", "show", "dev", name]),
+        )?;
+        let links: Value = serde_json::from_str(&text)?;
+        let [received, sent] = ["rx", "tx"].map(|way| &links[0]["stats64"][way]);
+        Ok(json!({
+            "received": received["packets"],
+            "dropped on receipt": received["dropped"],
+            "sent": sent["packets"],
+            "dropped on sending": sent["dropped"],
+        }))
+    }
+}
+
+/// Where the servers answer.
+pub fn server() -> anyhow::Result<Ipv4Addr> {
+    match SERVER[0] {
+        IpAddr::V4(address) => Ok(address),
+        IpAddr::V6(_) => bail!("the pair has IPv4 first"),
+    }
+}
+
+/// As figures.
+pub fn asked(asked: &Asked) -> Value {
+    json!({
+        "questions": asked.sent,
+        "answered over UDP": asked.whole,
+        "truncated": asked.truncated,
+        "of these answered over TCP": asked.over_tcp,
+        "lost": asked.lost(),
+    })
+}
+
+/// Half a million networks /24 and all their addresses.
+pub const EVERYWHERE: Sources =
+    Sources { networks: 1 << 19, first: Ipv4Addr::new(16, 0, 0, 0), stride: 1 << 8, hosts: 0xff };

@@ -1,0 +1,22 @@
+//! Floods against the limits: what is reflected, what ordinary resolvers lose, what the limits cost.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`field`] | servers, generator and resolvers |
+//! | [`reflection`] | forged sources: octets out for octets in, beside the peers' limits too |
+//! | [`overload`] | random names, up to what the generator can do |
+//! | [`cost`] | what limits cost: replies a second, memory |
+
+mod cost;
+mod field;
+mod overload;
+mod reflection;
+
+pub use cost::{cost, memory};
+pub use overload::subdomain_flood;
+pub use reflection::{peers, reflection};
+
+/// Limits as they are by default.
+const LIMITED: &str = "[rate-limit]\nmode = \"on\"\n";
+/// So many may be under way when most get no reply: the generator's own limit.
+const UNBOUNDED: u64 = 1 << 16;
