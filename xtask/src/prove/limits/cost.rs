@@ -30,27 +30,31 @@ const SHARE: f64 = 0.93;
 pub fn cost(args: &Args) -> anyhow::Result<Outcome> {
     let field = Field::prepare(args, NAMES, false)?;
     let time = Duration::from_secs(args.seconds.into()) / 2;
+    let loads = [RESOLVERS, EVERYWHERE];
+    let rates = |lines: &str| -> anyhow::Result<[f64; 2]> {
+        let node = field.start(lines)?;
+        field.with_frames(&node, |frames| {
+            let mut rates = [0.0; 2];
+            for (sources, rate) in loads.iter().zip(&mut rates) {
+                frames.spoof(sources);
+                let flooded = frames.flood(&node.pair, WINDOW, time)?;
+                anyhow::ensure!(flooded.counted.truncated == 0, "limited: {flooded:?}");
+                *rate = flooded.rate();
+            }
+            Ok(rates)
+        })
+    };
     let mut rounds = [Vec::new(), Vec::new()];
     for _ in 0..args.rounds.max(1) {
-        // Both daemons stand by; each is loaded in turn, since the machine's speed drifts.
-        let nodes = [field.start("")?, field.start(LIMITED)?];
-        for (sources, rounds) in [RESOLVERS, EVERYWHERE].iter().zip(&mut rounds) {
-            let mut rates = [0.0; 2];
-            for (node, rate) in nodes.iter().zip(&mut rates) {
-                *rate = field.with_frames(node, |frames| {
-                    frames.spoof(sources);
-                    let flooded = frames.flood(&node.pair, WINDOW, time)?;
-                    anyhow::ensure!(flooded.counted.truncated == 0, "limited: {flooded:?}");
-                    Ok(flooded.rate())
-                })?;
-            }
-            let [off, on] = rates;
+        let (off, on) = (rates("")?, rates(LIMITED)?);
+        for (load, rounds) in rounds.iter_mut().enumerate() {
+            let (off, on) = (off[load], on[load]);
             println!(
                 "{} networks: {off:.0} replies/s without limits, {on:.0} with: {:.3}",
-                sources.networks,
+                loads[load].networks,
                 on / off
             );
-            rounds.push(rates);
+            rounds.push([off, on]);
         }
     }
     let [resolvers, everywhere] =
