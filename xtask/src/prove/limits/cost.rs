@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     LIMITED,
-    field::{EVERYWHERE, Field, NAMES, Node},
+    field::{EVERYWHERE, Field, Node},
 };
 use crate::{
     load::{frames::Sources, median, usage::Memory},
@@ -28,7 +28,7 @@ const SHARE: f64 = 0.93;
 /// # Errors
 /// When something cannot be built, started or measured.
 pub fn cost(args: &Args) -> anyhow::Result<Outcome> {
-    let field = Field::prepare(args, NAMES, false)?;
+    let field = Field::prepare(args)?;
     let time = Duration::from_secs(args.seconds.into()) / 2;
     let loads = [RESOLVERS, EVERYWHERE];
     let rates = |lines: &str| -> anyhow::Result<[f64; 2]> {
@@ -81,7 +81,7 @@ const DRAWS: usize = 105_000_000;
 /// # Errors
 /// As [`cost`].
 pub fn memory(args: &Args) -> anyhow::Result<Outcome> {
-    let field = Field::prepare(args, NAMES, false)?;
+    let field = Field::prepare(args)?;
     let node = field.start(SINGLE)?;
     let daemon = node.ours()?.process();
     let wanted = args.count.unwrap_or(DRAWS) as u64;

@@ -14,6 +14,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::{
+    bench::zones::{self, Wanted},
     cleanup::Scratch,
     daemon::Daemon,
     gen_zone::{self, Signed},
@@ -28,7 +29,9 @@ use crate::{
 };
 
 /// Delegations of the zone.
-pub const NAMES: usize = 10_000;
+const NAMES: usize = 10_000;
+/// Its apex.
+const APEX: &str = "lac.";
 /// Queries of the flood's file.
 const QUERIES: usize = 50_000;
 /// Questions a second of all resolvers together: five of each.
@@ -67,28 +70,50 @@ pub struct Flood {
 }
 
 impl Field {
-    /// Makes the zone; `absent`: with queries for names that are not there.
-    pub fn prepare(args: &Args, names: usize, absent: bool) -> anyhow::Result<Self> {
+    /// Makes the zone and a registry's mix of queries.
+    pub fn prepare(args: &Args) -> anyhow::Result<Self> {
         let folder = Scratch::create()?;
-        let program = servers::program(args)?;
         let (file, queries) = (folder.path().join("lac.zone"), folder.path().join("queries"));
-        let zone = gen_zone::Args {
-            names,
+        gen_zone::generate(&gen_zone::Args {
+            names: NAMES,
             signed: Some(Signed::Nsec3Optout),
             seed: args.seed,
-            apex: "lac.".into(),
+            apex: APEX.into(),
             out: file.clone(),
             queries: Some(queries.clone()),
             count: QUERIES,
+        })?;
+        Self::new(args, folder, file, queries, args.seed)
+    }
+
+    /// A zone of so many names, made once and kept, and queries for names that it does not have.
+    pub fn absent(args: &Args, names: usize) -> anyhow::Result<Self> {
+        let signed = Some(Signed::Nsec3Optout);
+        let wanted = Wanted { apex: APEX, names, signed, count: QUERIES };
+        let kept = zones::folder("peers")?;
+        let file = match names {
+            1_000_000 => kept.join("1m-signed.zone"),
+            _ => kept.join(format!("{names}-signed.zone")),
         };
-        gen_zone::generate(&zone)?;
-        if absent {
-            gen_zone::ask_absent(&zone, &queries)?;
-        }
-        let ordinary = gen_zone::labels(args.seed).take(1000);
-        let ordinary = ordinary.map(|label| Name::from_text(&format!("{label}.lac.")));
+        zones::make(&wanted, &file, None)?;
+        let folder = Scratch::create()?;
+        let queries = folder.path().join("queries");
+        zones::absent(&wanted, &queries)?;
+        Self::new(args, folder, file, queries, zones::SEED)
+    }
+
+    fn new(
+        args: &Args,
+        folder: Scratch,
+        file: PathBuf,
+        queries: PathBuf,
+        seed: u64,
+    ) -> anyhow::Result<Self> {
+        let program = servers::program(args)?;
+        let ordinary = gen_zone::labels(seed).take(1000);
+        let ordinary = ordinary.map(|label| Name::from_text(&format!("{label}.{APEX}")));
         let ordinary = ordinary.collect::<Result<_, _>>().context("a name")?;
-        let zones = [Zone { apex: Name::from_text("lac.")?, file }];
+        let zones = [Zone { apex: Name::from_text(APEX)?, file }];
         Ok(Self { folder, program, zones, queries, ordinary })
     }
 

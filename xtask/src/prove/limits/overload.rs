@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     LIMITED, UNBOUNDED,
-    field::{self, EVERYWHERE, Field, NAMES},
+    field::{self, EVERYWHERE, Field},
 };
 use crate::{
     load::{resolvers, usage},
@@ -27,8 +27,8 @@ const COUNTS: f64 = 0.8;
 /// # Errors
 /// When something cannot be built, started or measured.
 pub fn subdomain_flood(args: &Args) -> anyhow::Result<Outcome> {
-    let names = args.count.unwrap_or(NAMES);
-    let field = Field::prepare(args, names, true)?;
+    let names = args.count.unwrap_or(1_000_000);
+    let field = Field::absent(args, names)?;
     let node = field.start(LIMITED)?;
     let time = Duration::from_secs(args.seconds.into());
     let (mut rows, mut lost) = (Vec::new(), 1.0);

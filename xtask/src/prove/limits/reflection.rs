@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     LIMITED, UNBOUNDED,
-    field::{self, Field, Flood, NAMES, Node},
+    field::{self, Field, Flood, Node},
 };
 use crate::{
     load::{
@@ -52,7 +52,7 @@ const LOST: f64 = 0.001;
 /// # Errors
 /// When something cannot be built, started or measured.
 pub fn reflection(args: &Args) -> anyhow::Result<Outcome> {
-    let field = Field::prepare(args, NAMES, false)?;
+    let field = Field::prepare(args)?;
     let time = Duration::from_secs(args.seconds.into());
     let mut rows = Vec::new();
     let mut holds = true;
@@ -131,7 +131,7 @@ const RATE: u32 = 200;
 /// # Errors
 /// When something cannot be built, started or measured.
 pub fn peers(args: &Args) -> anyhow::Result<Outcome> {
-    let field = Field::prepare(args, NAMES, false)?;
+    let field = Field::prepare(args)?;
     let time = Duration::from_secs(args.seconds.into());
     let mut rows = Vec::new();
     let mut ours = true;

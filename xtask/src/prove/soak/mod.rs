@@ -6,6 +6,7 @@ mod node;
 mod packets;
 
 use std::{
+    net::Ipv4Addr,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
@@ -19,7 +20,12 @@ use self::{
     packets::Packets,
 };
 use super::{Args, Outcome, ixfr_million::primary::Primary};
-use crate::{cleanup::Scratch, load::frames::Frames, net::Pair, strict::Name};
+use crate::{
+    cleanup::Scratch,
+    load::frames::{Frames, Sources},
+    net::Pair,
+    strict::Name,
+};
 
 /// Minutes, unless `--minutes` says otherwise.
 const MINUTES: f64 = 15.0;
@@ -96,6 +102,10 @@ impl std::fmt::Display for Cycle {
     }
 }
 
+/// 256 networks: with limits on, most is over the rate.
+const FORGED: Sources =
+    Sources { networks: 256, first: Ipv4Addr::new(20, 0, 0, 0), stride: 1 << 16, hosts: 0xff };
+
 /// Twice, without limits and with them: under a flood the zones change, are transferred, and the daemon is
 /// killed, started, stopped and started again.
 fn cycle(
@@ -109,8 +119,7 @@ fn cycle(
         node.limit(limits)?;
         pair.with_free_client_interface(|| -> anyhow::Result<()> {
             let mut frames = Frames::attach(pair, &files.queries, files.folder())?;
-            // From 256 networks: with limits on, most is over the rate.
-            frames.spoof(0x00ff_00ff);
+            frames.spoof(&FORGED);
             let ended = AtomicBool::new(false);
             thread::scope(|scope| {
                 let flood = scope.spawn(|| -> anyhow::Result<()> {
