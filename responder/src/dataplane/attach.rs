@@ -14,6 +14,7 @@ use aya::{
 use super::{
     Attachment, Mode, TC_PROGRAM, TcHook, XDP_PROGRAM,
     clsact::{self, Filter},
+    occupant::Occupants,
     pins::{PinnedHook, Pins},
 };
 
@@ -25,6 +26,7 @@ pub type Attached = (Attachment, Option<Filter>);
 pub fn attach(
     ebpf: &mut Ebpf,
     pins: &mut Option<Pins>,
+    occupants: &Occupants,
     interface: &str,
     mode: Mode,
 ) -> anyhow::Result<Attached> {
@@ -50,8 +52,10 @@ pub fn attach(
     match mode {
         Mode::Off => Ok(done(Mode::Off, None, None)),
         Mode::Tc => Ok(done(Mode::Tc, Some(attach_tc(ebpf, pins, interface)?), None)),
-        Mode::Native => Ok(done(Mode::Native, Some(attach_both(ebpf, pins, interface)?), None)),
-        Mode::Auto => match attach_both(ebpf, pins, interface) {
+        Mode::Native => {
+            Ok(done(Mode::Native, Some(attach_both(ebpf, pins, occupants, interface)?), None))
+        }
+        Mode::Auto => match attach_both(ebpf, pins, occupants, interface) {
             Ok(behind) => Ok(done(Mode::Native, Some(behind), None)),
             Err(native) => {
                 let tc = attach_tc(ebpf, pins, interface).with_context(|| format!("{native:#}"))?;
@@ -66,10 +70,11 @@ pub fn attach(
 fn attach_both(
     ebpf: &mut Ebpf,
     pins: &mut Option<Pins>,
+    occupants: &Occupants,
     interface: &str,
 ) -> anyhow::Result<Behind> {
     let behind = attach_tc(ebpf, pins, interface)?;
-    if let Err(error) = attach_xdp(ebpf, pins, interface) {
+    if let Err(error) = attach_xdp(ebpf, pins, occupants, interface) {
         let link = match behind {
             Behind::Tcx(link) | Behind::Clsact(Filter { link, .. }) => link,
         };
@@ -79,7 +84,12 @@ fn attach_both(
     Ok(behind)
 }
 
-fn attach_xdp(ebpf: &mut Ebpf, pins: &mut Option<Pins>, interface: &str) -> anyhow::Result<()> {
+fn attach_xdp(
+    ebpf: &mut Ebpf,
+    pins: &mut Option<Pins>,
+    occupants: &Occupants,
+    interface: &str,
+) -> anyhow::Result<()> {
     const HOOK: PinnedHook = PinnedHook::Xdp;
     let index = super::index(interface)?;
     let program = ebpf.program_mut(XDP_PROGRAM).context("the program is missing")?;
@@ -96,8 +106,10 @@ fn attach_xdp(ebpf: &mut Ebpf, pins: &mut Option<Pins>, interface: &str) -> anyh
             Err(error) => return Err(explain(error, interface)),
         }
     }
-    let link =
-        program.attach(interface, XdpMode::Driver).map_err(|error| explain(error, interface))?;
+    let link = match program.attach(interface, XdpMode::Driver) {
+        Err(error) if is_occupied(&error) => bail!(occupants.refusal(interface)),
+        attached => attached.map_err(|error| explain(error, interface))?,
+    };
     // A link goes with the process, or stays with its pin; a program set by netlink, aya's fallback,
     // would stay without one.
     let link = program.take_link(link)?;
@@ -160,6 +172,12 @@ fn is_orphan(error: &ProgramError) -> bool {
         if io_error.raw_os_error() == Some(libc::ENOLINK))
 }
 
+/// Whether somebody else's program is in the way.
+fn is_occupied(error: &ProgramError) -> bool {
+    matches!(error, ProgramError::SyscallError(SyscallError { io_error, .. })
+        if matches!(io_error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST)))
+}
+
 fn explain(error: ProgramError, interface: &str) -> anyhow::Error {
     let code = match &error {
         ProgramError::UnknownInterface { .. } => {
@@ -169,11 +187,6 @@ fn explain(error: ProgramError, interface: &str) -> anyhow::Error {
         _ => None,
     };
     match code {
-        Some(libc::EBUSY | libc::EEXIST) => anyhow!(
-            "{interface} has another XDP program, and shares its hook with none: `bpftool net` tells \
-             whose; `ip link set dev {interface} xdp off` removes what `ip` put there, `responder \
-             detach` what another node's daemon left"
-        ),
         Some(libc::EOPNOTSUPP) => anyhow!(
             "the driver of {interface} has no native XDP: set xdp.mode = \"tc\" or \"auto\""
         ),

@@ -5,6 +5,7 @@
 //! | [`maps`] | the programs' maps as the store's memory |
 //! | [`attach`] | hooks and interfaces |
 //! | [`clsact`] | the tc hook of kernels before 6.6 |
+//! | [`occupant`] | whose program sits where ours was to go |
 //! | [`inspect`] | whether the programs still hang where they were attached |
 //! | [`pins`] | what outlives the daemon |
 //! | [`lease`] | how long it does |
@@ -18,6 +19,7 @@ pub mod helper;
 mod inspect;
 pub mod lease;
 mod maps;
+mod occupant;
 pub mod pins;
 mod scaling;
 pub mod trial;
@@ -43,7 +45,7 @@ use serde::{Deserialize, Serialize};
 pub use inspect::{Found, fault_of_xdp};
 pub use scaling::{ReceiveScaling, Scaling};
 
-use self::pins::Pins;
+use self::{occupant::Occupants, pins::Pins};
 use crate::store::{Store, StoreOptions};
 
 /// The kernel programs, as the build script compiled them.
@@ -134,6 +136,8 @@ pub struct DataPlane {
     is_stored: bool,
     /// What is left by an earlier daemon, and what is to outlive this one.
     pins: Option<Pins>,
+    /// Whose programs sat in the hooks before.
+    occupants: Occupants,
     /// With signs of life, to be dropped after the filters: behind `ebpf`.
     filters: Vec<clsact::Filter>,
 }
@@ -153,9 +157,9 @@ impl DataPlane {
     /// Loads the programs and makes the store that they read. Nothing is attached yet.
     ///
     /// # Errors
-    /// A missing capability or a refusal of the verifier, as one clear line with the remedy.
+    /// A missing capability, or a refusal of the verifier ([`Refused`]), as one clear line with the remedy.
     pub fn load(options: &StoreOptions) -> anyhow::Result<(Self, Arc<Store>)> {
-        let (plane, maps) = Self::load_maps(None, None)?;
+        let (plane, maps) = Self::load_maps(None, None, Occupants::default())?;
         let memory = maps::KernelMemory::new(maps.descriptors()?, Vec::new(), maps, false)?;
         let store = Store::over(Box::new(memory), options)
             .context("the kernel gives no memory for the store")?;
@@ -168,6 +172,7 @@ impl DataPlane {
     fn load_maps(
         pins: Option<Pins>,
         found: Option<maps::FoundMaps>,
+        occupants: Occupants,
     ) -> anyhow::Result<(Self, Arc<maps::KernelMaps>)> {
         let mut loader = EbpfLoader::new();
         if let Some(path) = pins.as_ref().and_then(Pins::counters) {
@@ -194,6 +199,7 @@ impl DataPlane {
             maps: Arc::clone(&maps),
             is_stored: adopted,
             pins,
+            occupants,
             filters: Vec::new(),
         };
         Ok((plane, maps))
@@ -214,8 +220,8 @@ impl DataPlane {
             pins.forget_store()?;
             self.is_stored = true;
         }
-        let (mut attachment, filter) =
-            attach::attach(&mut self.ebpf, &mut self.pins, interface, mode)?;
+        let Self { ebpf, pins, occupants, .. } = self;
+        let (mut attachment, filter) = attach::attach(ebpf, pins, occupants, interface, mode)?;
         if attachment.mode == Mode::Native {
             attachment.program = Some(self.program_id(trial::HookPoint::Xdp)?);
         }
@@ -341,16 +347,37 @@ fn load_program(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<()> {
             bail!("{MISSING_CAPABILITY}")
         }
         Err(ProgramError::LoadError { io_error, verifier_log }) => {
-            let log = verifier_log.to_string();
-            tracing::debug!("{log}");
-            let end: Vec<&str> = log.lines().rev().take(3).collect();
-            Err(anyhow!(
-                "this kernel's verifier refuses {name} ({io_error}): set xdp.mode = \"off\" to serve \
-                 from sockets, and report the kernel's version and this: {}",
-                end.into_iter().rev().collect::<Vec<_>>().join(" / ")
-            ))
+            Err(Refused::new(name, &io_error, &verifier_log.to_string()).into())
         }
         Err(error) => Err(error).with_context(|| format!("loading {name}")),
+    }
+}
+
+/// The kernel's verifier does not take a program: sockets can serve all the same.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{0}")]
+pub struct Refused(String);
+
+impl Refused {
+    fn new(program: &str, error: &std::io::Error, log: &str) -> Self {
+        tracing::debug!("{log}");
+        // The last lines are figures; what was wrong stands in front of them.
+        let is_figure = |line: &&str| {
+            ["verification time", "stack depth", "processed "].iter().any(|it| line.starts_with(it))
+        };
+        let reason = log.lines().rev().skip_while(|line| line.trim().is_empty() || is_figure(line));
+        let reason = reason.map(str::trim).next().unwrap_or("it does not say why");
+        let may = |capability| {
+            caps::has_cap(None, caps::CapSet::Effective, capability).unwrap_or_default()
+        };
+        let remedy = if may(caps::Capability::CAP_PERFMON) || may(caps::Capability::CAP_SYS_ADMIN) {
+            "start another kernel, or set xdp.mode = \"off\" if sockets are enough; report the \
+             kernel's version and what RESPONDER_LOG=debug shows"
+        } else {
+            "it asks more of a process without CAP_PERFMON, which this one has not: run as root, or \
+             grant it (systemd: AmbientCapabilities=)"
+        };
+        Self(format!("this kernel's verifier refuses {program} ({error}): {reason}: {remedy}"))
     }
 }
 

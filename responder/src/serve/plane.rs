@@ -8,14 +8,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{SwitchedOff, state::StateDirectory};
 use crate::{
     config::{Config, Listen},
     control::{DataPlaneStatus, Hook},
     dataplane::{
-        Attachment, Counters, Mode,
+        Attachment, Counters, Mode, Refused,
         helper::{CounterMap, Hands, Outcome, Request, Settings, Tried},
         lease,
     },
@@ -85,8 +85,9 @@ impl Plane {
     /// attached yet.
     ///
     /// # Errors
-    /// An interface is missing; or, unless the mode is `auto`, the programs cannot be loaded. One
-    /// line with the remedy.
+    /// An interface is missing; or, unless the mode is `auto`, the programs cannot be loaded, for another
+    /// reason than that the kernel's verifier refuses them: a node whose kernel was changed goes on serving
+    /// from sockets. One line with the remedy.
     pub fn prepare(
         config: &Config,
         on_stop: Option<OnStop>,
@@ -124,7 +125,7 @@ impl Plane {
                 drop(state);
                 Ok((plane, loaded.store))
             }
-            Err(error) if mode == Mode::Auto => {
+            Err(error) if mode == Mode::Auto || error.is::<Refused>() => {
                 plane.degrade(format!("{error:#}"));
                 Ok((plane, without_kernel(&options)?))
             }
@@ -337,7 +338,7 @@ impl Plane {
     }
 
     fn degrade(&self, reason: String) {
-        warn!("DEGRADED: the kernel does not answer, only sockets do: {reason}");
+        error!("DEGRADED: the kernel does not answer, only sockets do: {reason}");
         self.state().degraded = Some(reason);
     }
 

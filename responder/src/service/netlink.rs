@@ -10,7 +10,7 @@ use netlink_packet_core::{
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressFlags, AddressMessage},
-    link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp},
+    link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -25,6 +25,30 @@ pub struct Link {
     pub is_up: bool,
     /// The XDP program that hangs there.
     pub xdp: Option<u32>,
+    /// In which of the hooks it does.
+    pub xdp_mode: Option<XdpMode>,
+}
+
+/// One of an interface's hooks for XDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XdpMode {
+    /// The driver's.
+    Driver,
+    /// The kernel's, for drivers without one.
+    Generic,
+    /// The network card's.
+    Hardware,
+}
+
+impl XdpMode {
+    /// What `ip link set` calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Driver => "xdpdrv",
+            Self::Generic => "xdpgeneric",
+            Self::Hardware => "xdpoffload",
+        }
+    }
 }
 
 /// Looks at an interface.
@@ -38,17 +62,26 @@ pub fn link(interface: &str) -> Result<Link> {
     for answer in answers {
         let RouteNetlinkMessage::NewLink(link) = answer else { continue };
         let flags = link.header.flags;
-        let xdp = link.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::Xdp(about) => about.iter().find_map(|about| match about {
-                LinkXdp::ProgId(id) if *id != 0 => Some(*id),
-                _ => None,
-            }),
+        let about = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::Xdp(about) => Some(about.as_slice()),
+            _ => None,
+        });
+        let about = about.unwrap_or_default();
+        let xdp = about.iter().find_map(|about| match about {
+            LinkXdp::ProgId(id) if *id != 0 => Some(*id),
+            _ => None,
+        });
+        let xdp_mode = about.iter().find_map(|about| match about {
+            LinkXdp::Attached(XdpAttached::Driver) => Some(XdpMode::Driver),
+            LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(XdpMode::Generic),
+            LinkXdp::Attached(XdpAttached::Hardware) => Some(XdpMode::Hardware),
             _ => None,
         });
         return Ok(Link {
             index: link.header.index,
             is_up: flags.contains(LinkFlags::Up) && flags.contains(LinkFlags::LowerUp),
             xdp,
+            xdp_mode,
         });
     }
     bail!("the kernel tells nothing of interface \"{interface}\"")
@@ -165,7 +198,7 @@ mod tests {
     #[test]
     fn the_loopback_is_as_everybody_knows_it() {
         let link = link("lo").unwrap();
-        assert_eq!(link, Link { index: 1, is_up: true, xdp: None });
+        assert_eq!(link, Link { index: 1, is_up: true, xdp: None, xdp_mode: None });
         assert!(addresses("lo").unwrap().contains(&IpAddr::from([127, 0, 0, 1])));
     }
 

@@ -1,25 +1,10 @@
 //! The HTTP listener.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    os::unix::process::CommandExt,
-};
+use std::os::unix::process::CommandExt as _;
 
 use hickory_proto::rr::RecordType;
 
-use crate::harness::{Node, free_port, query, serial, small_zone, zones};
-
-/// The status line and the body of a request's answer.
-fn fetch(port: u16, request: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let request = format!("{request} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.lines().next().unwrap().to_owned(), body.to_owned())
-}
+use crate::harness::{Node, fetch, free_port, query, serial, small_zone, zones};
 
 fn node(port: u16) -> Node {
     Node::new(&format!(
@@ -104,6 +89,6 @@ fn a_node_that_may_not_load_programs_serves_from_sockets_and_says_so() {
     let (_, metrics) = fetch(http, "GET /metrics");
     assert!(metrics.contains("\nresponder_degraded{node=\"test-node\"} 1\n"), "{metrics}");
     let log = daemon.log();
-    let told = log.lines().filter(|line| line.contains("WARN") && line.contains("DEGRADED"));
+    let told = log.lines().filter(|line| line.contains("ERROR") && line.contains("DEGRADED"));
     assert_eq!(told.count(), 1, "{log}");
 }

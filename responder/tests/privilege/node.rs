@@ -4,12 +4,11 @@ use std::{
     ffi::CString,
     fs::{self, Permissions},
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _, fs::chown},
-    process::Command,
 };
 
 use nix::unistd::User;
 
-use crate::harness::{Daemon, Node, free_port, small_zone, zones};
+use crate::harness::{Daemon, Node, separate, small_zone, zones};
 
 /// A user that every system has, and that owns nothing.
 pub const USER: &str = "nobody";
@@ -147,21 +146,4 @@ impl std::ops::DerefMut for Running<'_> {
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.daemon
     }
-}
-
-/// Gives this thread, and what it starts, network and mounts of its own, with a pair of interfaces.
-fn separate() {
-    // SAFETY: plain system calls; the strings end with zeros.
-    unsafe {
-        let fresh = libc::unshare(libc::CLONE_NEWNET | libc::CLONE_NEWNS);
-        assert_eq!(fresh, 0, "this test needs root: {}", std::io::Error::last_os_error());
-        let (none, private) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
-        let done = libc::mount(none, c"/".as_ptr(), none, private, none.cast());
-        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-    }
-    for arguments in ["link set lo up", "link add v0 type veth peer name v1", "link set v0 up"] {
-        let ip = Command::new("ip").args(arguments.split(' ')).output().expect("ip (iproute2)");
-        assert!(ip.status.success(), "ip {arguments}: {ip:?}");
-    }
-    let _ = free_port();
 }

@@ -87,6 +87,7 @@ struct ProgLoad {
     log_buf: u64,
     kern_version: u32,
     prog_flags: u32,
+    prog_name: [u8; 16],
 }
 
 /// The start of `union bpf_attr` for `BPF_LINK_CREATE`.
@@ -96,6 +97,27 @@ struct LinkCreate {
     target_ifindex: u32,
     attach_type: u32,
     flags: u32,
+}
+
+/// Loads a program, which is called `one_verdict` there.
+///
+/// # Errors
+/// Without privilege.
+pub fn load(verdict: Verdict) -> anyhow::Result<OwnedFd> {
+    let (prog_type, _, _, program) = verdict.program();
+    let load = ProgLoad {
+        prog_type,
+        insn_cnt: program.len() as u32,
+        insns: program.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log_buf: 0,
+        kern_version: 0,
+        prog_flags: 0,
+        prog_name: *b"one_verdict\0\0\0\0\0",
+    };
+    bpf(BPF_PROG_LOAD, &load).context("loading a program")
 }
 
 /// Attaches a program, in the driver, to an interface of the calling thread's namespace. It goes with
@@ -110,19 +132,8 @@ pub fn attach(interface: &str, verdict: Verdict) -> anyhow::Result<OwnedFd> {
     if index == 0 {
         return Err(io::Error::last_os_error()).with_context(|| interface.to_owned());
     }
-    let (prog_type, attach_type, flags, program) = verdict.program();
-    let load = ProgLoad {
-        prog_type,
-        insn_cnt: program.len() as u32,
-        insns: program.as_ptr() as u64,
-        license: c"GPL".as_ptr() as u64,
-        log_level: 0,
-        log_size: 0,
-        log_buf: 0,
-        kern_version: 0,
-        prog_flags: 0,
-    };
-    let program = bpf(BPF_PROG_LOAD, &load).context("loading a program")?;
+    let (_, attach_type, flags, _) = verdict.program();
+    let program = load(verdict)?;
     let link = LinkCreate {
         prog_fd: program.as_raw_fd() as u32,
         target_ifindex: index,

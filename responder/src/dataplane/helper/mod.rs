@@ -30,7 +30,7 @@ pub use process::run;
 
 use self::{process::Helper, worker::Worker};
 use super::{
-    Attachment, Counters, Found, Mode, ReceiveScaling, Rows,
+    Attachment, Counters, Found, Mode, ReceiveScaling, Refused, Rows,
     maps::{FoundMemory, KernelMemory, Segments},
 };
 use crate::store::{Store, Terms};
@@ -143,6 +143,8 @@ pub enum Reply {
     Tried(Tried),
     /// Done.
     Done,
+    /// [`Request::Load`]: the kernel's verifier does not take the programs.
+    Refused(Refused),
     /// One line for a person.
     Error(String),
 }
@@ -325,6 +327,7 @@ impl Hands {
         };
         match reply {
             Reply::Error(message) => bail!(message),
+            Reply::Refused(refused) => Err(refused.into()),
             reply => Ok((reply, descriptors)),
         }
     }

@@ -8,8 +8,9 @@ use tracing::{debug, info, warn};
 
 use super::{Outcome, Reply, Request, Settings, Tried};
 use crate::dataplane::{
-    self, Attachment, DataPlane, Mode, ReceiveScaling, Scaling,
+    self, Attachment, DataPlane, Mode, ReceiveScaling, Refused, Scaling,
     maps::{FoundMaps, KernelMaps, Segments as _},
+    occupant::Occupants,
     pins::Pins,
     trial::{HookPoint, Trial},
 };
@@ -21,6 +22,8 @@ pub(super) struct Worker {
     /// Until the programs are loaded: where they are pinned, and why that is less than was asked for.
     pins: Option<(Result<Pins>, Option<String>)>,
     programs: Option<DataPlane>,
+    /// Whose programs sat in the hooks at the start.
+    occupants: Occupants,
     maps: Option<Arc<KernelMaps>>,
     /// What an earlier daemon left, until the programs are loaded.
     found: Option<FoundMaps>,
@@ -29,13 +32,19 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Makes the folder of pins if need be, for which privileges may be needed that go later.
+    /// Makes the folder of pins if need be, and looks who sits in the hooks: privileges may be needed for
+    /// that which go later.
     pub(super) fn new(settings: Settings) -> Self {
         let pins = Some(open_pins(&settings));
+        let occupants = match settings.mode {
+            Mode::Native | Mode::Auto => Occupants::of(&settings.interfaces),
+            Mode::Tc | Mode::Off => Occupants::default(),
+        };
         Self {
             settings,
             pins,
             programs: None,
+            occupants,
             maps: None,
             found: None,
             segments: 0,
@@ -45,8 +54,13 @@ impl Worker {
 
     /// Does what is asked.
     pub(super) fn serve(&mut self, request: &Request) -> (Reply, Vec<OwnedFd>) {
-        self.try_serve(request)
-            .unwrap_or_else(|error| (Reply::Error(format!("{error:#}")), Vec::new()))
+        self.try_serve(request).unwrap_or_else(|error| {
+            let reply = match error.downcast::<Refused>() {
+                Ok(refused) => Reply::Refused(refused),
+                Err(error) => Reply::Error(format!("{error:#}")),
+            };
+            (reply, Vec::new())
+        })
     }
 
     fn try_serve(&mut self, request: &Request) -> Result<(Reply, Vec<OwnedFd>)> {
@@ -113,7 +127,7 @@ impl Worker {
         let pins = pins?;
         let lasting = pins.is_lasting();
         let found = self.found.take().filter(|_| found);
-        let (programs, maps) = DataPlane::load_maps(Some(pins), found)?;
+        let (programs, maps) = DataPlane::load_maps(Some(pins), found, self.occupants.clone())?;
         let mut descriptors = Vec::from(maps.descriptors()?);
         descriptors.push(programs.counters_descriptor()?);
         self.segments = maps.segments();
