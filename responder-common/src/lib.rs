@@ -20,6 +20,7 @@
 //! | [`limit`] | whether its source may have it; cookies |
 //! | [`reply`] | how large it is, and writing it |
 //! | [`engine`] | the order of these steps |
+//! | [`sample`] | what shadow mode compares |
 //! | [`verdict`] | what became of the query: the counter and its label |
 #![no_std]
 // The barrier of `bounds::opaque`.
@@ -41,6 +42,7 @@ pub mod name;
 pub mod plan;
 pub mod platform;
 pub mod reply;
+pub mod sample;
 pub mod scratch;
 pub mod sha1;
 pub mod siphash;

@@ -6,6 +6,7 @@
 //! | [`steps`] | the engine's steps as functions that the verifier looks at once each |
 //! | [`packet`] | reading a query out of a packet, writing the reply over it |
 //! | [`xdp`] | a frame in the driver |
+//! | [`watch`] | what the watched programs tell the daemon |
 //! | [`tc`] | an skb behind it, where a frame cannot grow |
 #![no_std]
 #![no_main]
@@ -16,6 +17,7 @@ mod kernel;
 mod packet;
 mod steps;
 mod tc;
+mod watch;
 mod xdp;
 
 use aya_ebpf::{
@@ -28,11 +30,35 @@ use responder_common::verdict::Action;
 
 use crate::kernel::{HOOK_TC, HOOK_XDP, PROBES, count};
 
-/// The verdict table of the driver's hook.
+/// The program of the driver's hook.
 #[xdp]
 pub fn responder_xdp(ctx: XdpContext) -> u32 {
-    let verdict = xdp::answer(&ctx);
-    count(if xdp::is_probe(&ctx) { PROBES } else { HOOK_XDP }, verdict);
+    in_driver::<false>(&ctx)
+}
+
+/// The same, watched.
+#[xdp]
+pub fn responder_xdp_watched(ctx: XdpContext) -> u32 {
+    in_driver::<true>(&ctx)
+}
+
+/// The program of the hook behind it.
+#[classifier]
+pub fn responder_tc(ctx: TcContext) -> i32 {
+    behind::<false>(&ctx)
+}
+
+/// The same, watched.
+#[classifier]
+pub fn responder_tc_watched(ctx: TcContext) -> i32 {
+    behind::<true>(&ctx)
+}
+
+/// The verdict table of the driver's hook.
+#[inline(always)]
+fn in_driver<const WATCHED: bool>(ctx: &XdpContext) -> u32 {
+    let verdict = xdp::answer::<WATCHED>(ctx);
+    count(if xdp::is_probe(ctx) { PROBES } else { HOOK_XDP }, verdict);
     match verdict.action() {
         Action::Reply => xdp_action::XDP_TX,
         Action::Pass => xdp_action::XDP_PASS,
@@ -41,10 +67,10 @@ pub fn responder_xdp(ctx: XdpContext) -> u32 {
 }
 
 /// The verdict table of the hook behind it.
-#[classifier]
-pub fn responder_tc(ctx: TcContext) -> i32 {
-    let verdict = tc::answer(&ctx);
-    count(if tc::is_probe(&ctx) { PROBES } else { HOOK_TC }, verdict);
+#[inline(always)]
+fn behind<const WATCHED: bool>(ctx: &TcContext) -> i32 {
+    let verdict = tc::answer::<WATCHED>(ctx);
+    count(if tc::is_probe(ctx) { PROBES } else { HOOK_TC }, verdict);
     match verdict.action() {
         // SAFETY: a helper without pointers.
         Action::Reply => unsafe { bpf_redirect((*ctx.skb.skb).ifindex, 0) as i32 },

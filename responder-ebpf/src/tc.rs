@@ -7,13 +7,14 @@ use aya_ebpf::{
 use responder_common::{
     engine,
     frame::{self, Checksum, HEADERS_MAX},
+    scratch::Scratch,
     verdict::{Verdict, probe},
 };
 
 use crate::{
     kernel::{HOOK_TC, Kernel, scratch},
     packet::{self, Packet},
-    steps,
+    steps, watch,
 };
 
 /// Whether the skb came from the daemon.
@@ -25,14 +26,14 @@ pub fn is_probe(ctx: &TcContext) -> bool {
 
 /// Answers the skb in place, or says why not.
 #[inline(always)]
-pub fn answer(ctx: &TcContext) -> Verdict {
-    match attempt(ctx) {
+pub fn answer<const WATCHED: bool>(ctx: &TcContext) -> Verdict {
+    match attempt::<WATCHED>(ctx) {
         Ok(verdict) | Err(verdict) => verdict,
     }
 }
 
 #[inline(always)]
-fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
+fn attempt<const WATCHED: bool>(ctx: &TcContext) -> Result<Verdict, Verdict> {
     let kernel = Kernel::new().ok_or(Verdict::Fault)?;
     kernel.check_lease()?;
     let s = scratch().ok_or(Verdict::Fault)?;
@@ -42,16 +43,39 @@ fn attempt(ctx: &TcContext) -> Result<Verdict, Verdict> {
     }
     let mut steps = steps::Global { hook: HOOK_TC, switches: kernel.switches() };
     packet::recognise(ctx, &kernel, s, &mut steps)?;
+    let done = respond::<WATCHED>(ctx, &kernel, s, &mut steps);
+    if WATCHED {
+        let (Ok(verdict) | Err(verdict)) = done;
+        watch::log(ctx, s, HOOK_TC, verdict);
+    }
+    done
+}
+
+/// From a recognised query to its reply.
+#[inline(always)]
+fn respond<const WATCHED: bool>(
+    ctx: &TcContext,
+    kernel: &Kernel,
+    s: &mut Scratch,
+    steps: &mut steps::Global,
+) -> Result<Verdict, Verdict> {
     packet::take(ctx, s)?;
+    if WATCHED {
+        watch::query(ctx, kernel, s);
+    }
     // A query from this host or a guest has its checksum still to be finished, and so has its reply.
-    let kind = if frame::is_partial(&kernel, s) { Checksum::Pseudo } else { Checksum::Full };
-    let length = engine::respond(&mut steps)?;
+    let kind = if frame::is_partial(kernel, s) { Checksum::Pseudo } else { Checksum::Full };
+    let length = engine::respond(steps)?;
     let head = s.head_length.get();
     // SAFETY: a helper on the program's own context.
     if unsafe { bpf_skb_change_tail(ctx.skb.skb, head + length, 0) } != 0 {
         return Err(Verdict::NoRoom);
     }
-    packet::send(ctx, &kernel, s, length, kind)
+    let verdict = packet::send(ctx, kernel, s, length, kind)?;
+    if WATCHED {
+        watch::reply(ctx, kernel, s, HOOK_TC, length, verdict);
+    }
+    Ok(verdict)
 }
 
 impl Packet for TcContext {

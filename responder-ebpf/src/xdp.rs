@@ -11,7 +11,7 @@ use responder_common::{
 use crate::{
     kernel::{HOOK_XDP, Kernel, Room, scratch},
     packet::{self, Packet},
-    steps,
+    steps, watch,
 };
 
 /// Whether the frame came from the daemon: it has metadata in front, and one that a driver took has none.
@@ -23,19 +23,35 @@ pub fn is_probe(ctx: &XdpContext) -> bool {
 
 /// Answers the frame in place, or says why not.
 #[inline(always)]
-pub fn answer(ctx: &XdpContext) -> Verdict {
-    match attempt(ctx) {
+pub fn answer<const WATCHED: bool>(ctx: &XdpContext) -> Verdict {
+    match attempt::<WATCHED>(ctx) {
         Ok(verdict) | Err(verdict) => verdict,
     }
 }
 
 #[inline(always)]
-fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
+fn attempt<const WATCHED: bool>(ctx: &XdpContext) -> Result<Verdict, Verdict> {
     let kernel = Kernel::new().ok_or(Verdict::Fault)?;
     kernel.check_lease()?;
     let s = scratch().ok_or(Verdict::Fault)?;
     let mut steps = steps::Global { hook: HOOK_XDP, switches: kernel.switches() };
     packet::recognise(ctx, &kernel, s, &mut steps)?;
+    let done = respond::<WATCHED>(ctx, &kernel, s, &mut steps);
+    if WATCHED {
+        let (Ok(verdict) | Err(verdict)) = done;
+        watch::log(ctx, s, HOOK_XDP, verdict);
+    }
+    done
+}
+
+/// From a recognised query to its reply.
+#[inline(always)]
+fn respond<const WATCHED: bool>(
+    ctx: &XdpContext,
+    kernel: &Kernel,
+    s: &mut Scratch,
+    steps: &mut steps::Global,
+) -> Result<Verdict, Verdict> {
     // A query with EDNS may well have a long reply. Where frames hardly ever have the room (an skb has
     // none behind), it is left to tc before the work is done, not after.
     let room = Room::here().ok_or(Verdict::Fault)?;
@@ -44,7 +60,10 @@ fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
         return Err(Verdict::NoRoom);
     }
     packet::take(ctx, s)?;
-    let length = engine::respond(&mut steps)?;
+    if WATCHED {
+        watch::query(ctx, kernel, s);
+    }
+    let length = engine::respond(steps)?;
     let grown = grow(ctx, s, length);
     if long {
         room.learn(grown.is_ok());
@@ -53,7 +72,11 @@ fn attempt(ctx: &XdpContext) -> Result<Verdict, Verdict> {
         steps::responder_refund();
     }
     grown?;
-    packet::send(ctx, &kernel, s, length, Checksum::Full)
+    let verdict = packet::send(ctx, kernel, s, length, Checksum::Full)?;
+    if WATCHED {
+        watch::reply(ctx, kernel, s, HOOK_XDP, length, verdict);
+    }
+    Ok(verdict)
 }
 
 /// Growth for which there is room in front of nearly every frame: XDP's headroom is 256 octets, of which

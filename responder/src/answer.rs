@@ -3,6 +3,7 @@
 //! The sockets, `responder query` and the differential tests all answer through [`Answerer`], which
 //! runs the very code that the kernel programs run, over the same store.
 
+mod again;
 mod frame;
 mod long;
 
@@ -11,7 +12,7 @@ use std::{net::IpAddr, sync::Arc};
 use responder_common::{
     alias, denial,
     engine::{self, Steps},
-    limit::{self, cookie},
+    limit::{self, Limiter, cookie},
     locate, message, plan,
     platform::Platform,
     reply::{self, Image, Sink},
@@ -96,30 +97,42 @@ impl Answerer {
         }
         s.message[..query.len()].copy_from_slice(query);
         s.query_length.set(query.len() as u32);
-        self.respond(transport, SOCKET, reply)
+        let Self { store, reader, scratch, .. } = self;
+        Desk { platform: &**store, store, reader, s: scratch }.respond(transport, SOCKET, reply)
     }
+}
 
+/// Where one query is answered.
+struct Desk<'a, P> {
+    /// What of the store the engine is shown.
+    platform: &'a P,
+    store: &'a Store,
+    reader: &'a mut Reader,
+    s: &'a mut Scratch,
+}
+
+impl<P: Limiter> Desk<'_, P> {
     /// Answers the query in the scratch memory, behind what `reply` holds already.
     fn respond(&mut self, transport: Transport, place: u32, reply: &mut Vec<u8>) -> Verdict {
         let _reading = self.reader.begin();
-        let store = &*self.store;
-        let s = &mut *self.scratch;
+        let (platform, s) = (self.platform, &mut *self.s);
         let ceiling = match transport {
-            Transport::Udp => u32::from(store.root().udp_size),
+            Transport::Udp => u32::from(platform.root().udp_size),
             Transport::Tcp => u32::from(u16::MAX),
         };
-        let mut steps = Plain { store, s, ceiling, stream: transport == Transport::Tcp, place };
+        let mut steps =
+            Plain { store: platform, s, ceiling, stream: transport == Transport::Tcp, place };
         let length = match engine::respond(&mut steps) {
             Ok(length) => length as usize,
             Err(verdict) => return verdict,
         };
-        let s = &mut *self.scratch;
+        let s = &mut *self.s;
         let start = reply.len();
         reply.resize(start + length, 0);
         let message = &mut reply[start..];
-        if !reply::write(store, s, &mut Buffer(message)) {
+        if !reply::write(platform, s, &mut Buffer(message)) {
             reply.truncate(start);
-            if transport == Transport::Tcp && long::write(store, s, reply) {
+            if transport == Transport::Tcp && long::write(self.store, s, reply) {
                 return Verdict::from_number(s.verdict.get());
             }
             reply.clear();
@@ -146,8 +159,8 @@ fn words(address: IpAddr) -> (u32, [u64; 2]) {
 }
 
 /// The steps, called plainly.
-struct Plain<'a> {
-    store: &'a Store,
+struct Plain<'a, P> {
+    store: &'a P,
     s: &'a mut Scratch,
     ceiling: u32,
     stream: bool,
@@ -155,7 +168,7 @@ struct Plain<'a> {
     place: u32,
 }
 
-impl Steps for Plain<'_> {
+impl<P: Limiter> Steps for Plain<'_, P> {
     fn parse(&mut self) -> Next {
         message::parse(self.store, self.s, self.ceiling, self.stream)
     }

@@ -1,6 +1,9 @@
 //! The verifier is a budget: how many instructions it works through to accept each program.
 
-use responder::{dataplane::DataPlane, store::StoreOptions};
+use responder::{
+    dataplane::{DataPlane, watch::Watch},
+    store::StoreOptions,
+};
 
 /// Processed instructions that a program may take; the verifier gives up at a million. Half of it stays
 /// in hand: other kernels prune less.
@@ -14,12 +17,16 @@ fn the_verifier_accepts_the_programs_within_the_budget() {
         .with_test_writer()
         .try_init();
     let options = StoreOptions { udp_size: 1232, id: "test".into() };
-    let (plane, _store) = DataPlane::load(&options)
-        .unwrap_or_else(|error| panic!("the kernel takes the programs: {error:#}"));
-    let counts = plane.verified().expect("the kernel counts");
-    assert_eq!(counts.len(), 2);
-    for (program, count) in counts {
-        println!("{program}: {count} instructions processed");
-        assert!(2 * count <= BUDGET, "{program}: {count} is more than half of {BUDGET}");
+    let none = Watch::default();
+    let all = Watch { shadow: 1000, debug: true };
+    for watch in [none, Watch { debug: false, ..all }, Watch { shadow: 0, ..all }, all] {
+        let (plane, _store) = DataPlane::load_watched(&options, watch)
+            .unwrap_or_else(|error| panic!("the kernel takes the programs: {error:#}"));
+        let counts = plane.verified().expect("the kernel counts");
+        assert_eq!(counts.len(), 2);
+        for (program, count) in counts {
+            println!("{program}, {watch:?}: {count} instructions processed");
+            assert!(2 * count <= BUDGET, "{program}: {count} is more than half of {BUDGET}");
+        }
     }
 }

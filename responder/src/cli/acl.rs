@@ -1,19 +1,17 @@
 //! `responder acl`.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use ipnet::IpNet;
 
-use super::{Target, print};
+use super::{
+    Target,
+    ask::{SOON, print, print_json, unexpected},
+};
 use crate::{
-    control::{Reply, Request, client},
+    control::{Reply, Request},
     limits::acl::Action,
 };
-
-/// How long the daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -63,11 +61,11 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         Command::Del { prefix, target } => (target, Request::AclDel { prefix }, false),
         Command::List { target, json } => (target, Request::AclList, json),
     };
-    let Reply::Acl(list) = client::ask(&target.socket()?, &request, Some(PATIENCE))? else {
-        bail!("the daemon answered something else: it is of another version");
+    let Reply::Acl(list) = target.ask(&request, SOON)? else {
+        return Err(unexpected());
     };
     if json {
-        return print(&format!("{}\n", serde_json::to_string_pretty(&list)?));
+        return print_json(&list);
     }
     if list.is_empty() {
         return print("the access list is empty: every client is served\n");

@@ -1,14 +1,13 @@
 //! `responder catalog`.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{Target, print};
-use crate::control::{Reply, Request, client};
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use super::{
+    Target,
+    ask::{LATER, print, print_json, unexpected},
+};
+use crate::control::{Reply, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -38,12 +37,12 @@ enum Command {
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     match arguments.command {
         Command::Status { target, json } => {
-            let reply = client::ask(&target.socket()?, &Request::CatalogStatus, Some(PATIENCE))?;
+            let reply = target.ask(&Request::CatalogStatus, LATER)?;
             let Reply::Catalogs(catalogs) = reply else {
-                bail!("the daemon answered something else: it is of another version");
+                return Err(unexpected());
             };
             if json {
-                return print(&format!("{}\n", serde_json::to_string_pretty(&catalogs)?));
+                return print_json(&catalogs);
             }
             catalogs.iter().try_for_each(|catalog| {
                 let serial = catalog.serial.map_or("none".to_owned(), |serial| serial.to_string());
@@ -57,7 +56,7 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Accept { name, target } => {
             let request = Request::CatalogAccept { catalog: name.clone() };
-            client::ask(&target.socket()?, &request, Some(PATIENCE))?;
+            target.ask(&request, LATER)?;
             print(&format!("catalog \"{name}\" is followed as it is\n"))
         }
     }

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde::Serialize;
 
-use super::print;
+use super::ask::{print, print_json};
 use crate::{
     config::{Config, Diagnostic, Key, ZoneSource},
     dataplane::Mode,
@@ -61,7 +61,7 @@ struct CheckedZone {
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let findings = check(&arguments.config);
     if arguments.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&findings)?))?;
+        print_json(&findings)?;
     } else {
         print(&findings.to_text())?;
     }

@@ -1,18 +1,19 @@
 //! `responder cloud`: the switchboard of a cloud, on the distributor that produces its catalog.
 
-use std::{fmt::Write as _, time::Duration};
+use std::fmt::Write as _;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Target, print};
+use super::{
+    Target,
+    ask::{LATER, print, print_json, unexpected},
+};
 use crate::{
     cloud::{Overview, announced::Announced, look},
-    control::{Reply, Request, client},
+    control::{Reply, Request},
 };
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -96,13 +97,13 @@ struct Switch {
 
 impl At {
     fn ask(&self, request: &Request) -> Result<Reply> {
-        client::ask(&self.target.socket()?, request, Some(PATIENCE))
+        self.target.ask(request, LATER)
     }
 
     fn overview(&self) -> Result<Overview> {
         match self.ask(&Request::CloudOverview { catalog: self.catalog.clone() })? {
             Reply::Cloud(overview) => Ok(*overview),
-            _ => bail!("the daemon answered something else: it is of another version"),
+            _ => Err(unexpected()),
         }
     }
 }
@@ -146,7 +147,7 @@ fn status(at: &At, json: bool, port: u16) -> Result<()> {
     let nodes = look::at_nodes(&overview, port);
     if json {
         let all = json!({ "catalog": overview.catalog, "serial": overview.serial, "nodes": nodes });
-        return print(&format!("{}\n", serde_json::to_string_pretty(&all)?));
+        return print_json(&all);
     }
     let mut text = String::new();
     for node in nodes {
@@ -196,7 +197,7 @@ fn announced(node: &look::NodeLook) -> String {
 fn zones(at: &At, json: bool) -> Result<()> {
     let overview = at.overview()?;
     if json {
-        return print(&format!("{}\n", serde_json::to_string_pretty(&overview.zones)?));
+        return print_json(&overview.zones);
     }
     if let Some(pinned) = overview.pinned {
         print(&format!(
@@ -220,10 +221,10 @@ fn zones(at: &At, json: bool) -> Result<()> {
 fn history(at: &At, json: bool) -> Result<()> {
     let request = Request::CloudHistory { catalog: at.catalog.clone() };
     let Reply::CloudHistory(versions) = at.ask(&request)? else {
-        bail!("the daemon answered something else: it is of another version");
+        return Err(unexpected());
     };
     if json {
-        return print(&format!("{}\n", serde_json::to_string_pretty(&versions)?));
+        return print_json(&versions);
     }
     versions.iter().try_for_each(|version| {
         let mut line = format!("{}  at {}  {} zones", version.serial, version.at, version.zones);

@@ -17,7 +17,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let (config, _) = Config::load(&arguments.config)?;
     let links = crate::serve::detach(&config)?;
-    super::print(&match links {
+    super::ask::print(&match links {
         0 => format!("nothing is pinned in {}\n", config.pins().display()),
         links => format!("detached {links} programs, pinned in {}\n", config.pins().display()),
     })

@@ -1,18 +1,18 @@
 //! `responder drain`, `undrain` and `withdraw`.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
-use super::{Target, print};
+use super::{
+    Target,
+    ask::{SOON, print, unexpected},
+};
 use crate::{
     config::Config,
-    control::{Reply, Request, client},
+    control::{Reply, Request},
 };
-
-/// How long the daemon may take to note it.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -29,12 +29,12 @@ pub(super) fn run(arguments: Arguments, drained: bool) -> Result<()> {
         true => (Request::Drain { service }, "drained"),
         false => (Request::Undrain { service }, "undrained"),
     };
-    match client::ask(&arguments.target.socket()?, &request, Some(PATIENCE))? {
+    match arguments.target.ask(&request, SOON)? {
         Reply::Services(services) => print(&format!(
             "{done}: {}; `responder status` shows how far that is\n",
             services.join(", ")
         )),
-        _ => bail!("the daemon answered something else: it is of another version"),
+        _ => Err(unexpected()),
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::{fmt::Write, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use super::{Target, print};
+use super::{
+    Target,
+    ask::{print, print_json, unexpected},
+};
 use crate::{
-    control::{Reply, Request, client},
+    control::{Reply, Request},
     limits::{Mode, top::Talker},
 };
 
@@ -41,12 +44,12 @@ enum Command {
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let Command::Top { target, count, json } = arguments.command;
     let request = Request::LimitsTop { count };
-    let reply = client::ask(&target.socket()?, &request, Some(PATIENCE))?;
+    let reply = target.ask(&request, Some(PATIENCE))?;
     let Reply::Talkers(mode, talkers) = reply else {
-        bail!("the daemon answered something else: it is of another version");
+        return Err(unexpected());
     };
     if json {
-        return print(&format!("{}\n", serde_json::to_string_pretty(&talkers)?));
+        return print_json(&talkers);
     }
     print(&show(mode, &talkers)?)
 }

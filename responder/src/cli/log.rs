@@ -1,12 +1,13 @@
 //! `responder log`.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
-use super::Target;
-use crate::control::{Reply, Request, client};
+use super::{
+    Target,
+    ask::{SOON, unexpected},
+};
+use crate::control::{Reply, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -19,8 +20,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let request = Request::Log { filter: arguments.filter };
-    match client::ask(&arguments.target.socket()?, &request, Some(Duration::from_secs(10)))? {
+    match arguments.target.ask(&request, SOON)? {
         Reply::Done => Ok(()),
-        _ => bail!("the daemon answered something else: it is of another version"),
+        _ => Err(unexpected()),
     }
 }

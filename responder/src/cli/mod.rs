@@ -1,7 +1,8 @@
-//! The commands: one file each.
+//! The commands: one file each, and [`ask`], what they have in common.
 
 mod acl;
 mod announce;
+mod ask;
 mod catalog;
 mod check;
 mod cloud;
@@ -17,11 +18,7 @@ mod watchdog;
 mod xdp;
 mod zone;
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
@@ -167,14 +164,6 @@ pub fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Writes to the standard output; a reader that has seen enough is no fault.
-fn print(text: &str) -> Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
     }
 }
 

@@ -10,7 +10,7 @@ use hickory_proto::{
     rr::{Name, RecordType, rdata::opt::EdnsOption},
 };
 
-use super::{dig, print};
+use super::{ask::print, dig};
 use crate::{
     answer::{Answerer, Outcome, Transport},
     config::{Config, ZoneSource, canonical_name},

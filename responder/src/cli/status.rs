@@ -3,20 +3,20 @@
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 
-use super::{Target, print};
+use super::{
+    Target,
+    ask::{SOON, print, print_json, unexpected},
+};
 use crate::{
-    control::{Reply, Request, SecondaryStatus, Status, ZoneStatus, client},
+    control::{Reply, Request, SecondaryStatus, ShadowStatus, Status, ZoneStatus},
     serve::mode_label,
 };
-
-/// How long the daemon may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,15 +28,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let socket = arguments.target.socket()?;
-    let Reply::Status(status) = client::ask(&socket, &Request::Status, Some(PATIENCE))? else {
-        bail!("the daemon answered something else: it is of another version");
+    let Reply::Status(status) = arguments.target.ask(&Request::Status, SOON)? else {
+        return Err(unexpected());
     };
-    if arguments.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&status)?))
-    } else {
-        print(&show(&status)?)
-    }
+    if arguments.json { print_json(&status) } else { print(&show(&status)?) }
 }
 
 fn show(status: &Status) -> Result<String> {
@@ -69,12 +64,21 @@ fn write_data_plane(text: &mut String, status: &Status) -> Result<()> {
     for zone in &plane.switched_off.zones {
         writeln!(text, "  switched off for {zone}: `responder xdp on --zone {zone}`")?;
     }
+    if let Some(ShadowStatus { one_of, equal, different, skipped }) = plane.shadow {
+        let loud = if different > 0 { "WRONG ANSWERS: " } else { "" };
+        writeln!(
+            text,
+            "  {loud}shadow, one of {one_of}: {equal} as the host answers, {different} different, \
+             {skipped} not judged"
+        )?;
+    }
     for attachment in &plane.attachments {
         let warning = attachment.warning.as_ref().map_or(String::new(), |w| format!(": {w}"));
         let spread = if attachment.receive_scaling { ", spread over the processors" } else { "" };
         let (interface, mode) = (&attachment.interface, mode_label(attachment.mode));
         let tc = attachment.tc.map_or(String::new(), |tc| format!(", tc by {}", tc.label()));
-        writeln!(text, "  {interface} {mode}{tc}{spread}{warning}")?;
+        let tags = if attachment.hides_tags { ", VLAN tags taken off before" } else { "" };
+        writeln!(text, "  {interface} {mode}{tc}{spread}{tags}{warning}")?;
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! `responder xdp`.
 
-use std::time::Duration;
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use super::Target;
-use crate::control::{Reply, Request, client};
+use super::{
+    Target,
+    ask::{SOON, unexpected},
+};
+use crate::control::{Reply, Request};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -27,8 +28,8 @@ enum Switch {
 
 pub(super) fn run(arguments: Arguments) -> Result<()> {
     let request = Request::Xdp { on: arguments.switch == Switch::On, zone: arguments.zone };
-    match client::ask(&arguments.target.socket()?, &request, Some(Duration::from_secs(10)))? {
+    match arguments.target.ask(&request, SOON)? {
         Reply::Done => Ok(()),
-        _ => bail!("the daemon answered something else: it is of another version"),
+        _ => Err(unexpected()),
     }
 }

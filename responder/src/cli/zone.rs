@@ -1,14 +1,15 @@
 //! `responder zone`.
 
-use std::time::Duration;
-
 use anyhow::{Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
-use super::{Target, print};
+use super::{
+    Target,
+    ask::{SOON, WHENEVER, print, print_json, unexpected},
+};
 use crate::{
     config::canonical_name,
-    control::{Reloaded, Reply, Request, ZoneEvent, client},
+    control::{Reloaded, Reply, Request, ZoneEvent},
 };
 
 #[derive(Debug, Args)]
@@ -72,11 +73,8 @@ pub(super) fn run(arguments: Arguments) -> Result<()> {
 }
 
 fn refresh(target: &Target, request: Request) -> Result<()> {
-    // A large zone takes its time: there is no limit.
-    let Reply::Refreshed(Reloaded { zone, serial, error }) =
-        client::ask(&target.socket()?, &request, None)?
-    else {
-        bail!("the daemon answered something else: it is of another version");
+    let Reply::Refreshed(Reloaded { zone, serial, error }) = target.ask(&request, WHENEVER)? else {
+        return Err(unexpected());
     };
     match (error, serial) {
         (Some(error), _) => bail!("zone \"{zone}\": {error}"),
@@ -86,33 +84,28 @@ fn refresh(target: &Target, request: Request) -> Result<()> {
 }
 
 fn status(one: &One, json: bool) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(10);
     let name = canonical_name(&one.name)
         .map_err(|error| anyhow!("\"{}\" is no name of a zone: {error}", one.name))?;
-    let Reply::Status(status) =
-        client::ask(&one.target.socket()?, &Request::Status, Some(PATIENCE))?
-    else {
-        bail!("the daemon answered something else: it is of another version");
+    let Reply::Status(status) = one.target.ask(&Request::Status, SOON)? else {
+        return Err(unexpected());
     };
     let Some(zone) = status.zones.iter().find(|zone| zone.name == name) else {
         bail!("no zone \"{name}\" is configured: `responder status` lists the zones");
     };
     if json {
-        print(&format!("{}\n", serde_json::to_string_pretty(zone)?))
+        print_json(zone)
     } else {
         print(&super::status::show_zones(std::slice::from_ref(zone))?)
     }
 }
 
 fn history(one: &One, json: bool) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(10);
     let request = Request::ZoneHistory { zone: one.name.clone() };
-    let Reply::History(events) = client::ask(&one.target.socket()?, &request, Some(PATIENCE))?
-    else {
-        bail!("the daemon answered something else: it is of another version");
+    let Reply::History(events) = one.target.ask(&request, SOON)? else {
+        return Err(unexpected());
     };
     if json {
-        return print(&format!("{}\n", serde_json::to_string_pretty(&events)?));
+        return print_json(&events);
     }
     events.iter().try_for_each(|event| print(&show_event(event)))
 }
@@ -138,11 +131,8 @@ fn show_event(event: &ZoneEvent) -> String {
 }
 
 fn reload(name: Option<String>, target: &Target) -> Result<()> {
-    let socket = target.socket()?;
-    // A large zone takes its time: there is no limit.
-    let Reply::Reloaded(zones) = client::ask(&socket, &Request::ZoneReload { zone: name }, None)?
-    else {
-        bail!("the daemon answered something else: it is of another version");
+    let Reply::Reloaded(zones) = target.ask(&Request::ZoneReload { zone: name }, WHENEVER)? else {
+        return Err(unexpected());
     };
     let mut refused = Vec::new();
     for zone in &zones {

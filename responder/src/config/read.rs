@@ -17,7 +17,7 @@ use super::{
     table::{Reader, Table},
     tls, zones,
 };
-use crate::dataplane::{Mode, ReceiveScaling};
+use crate::dataplane::{Mode, ReceiveScaling, watch::Watch};
 
 /// The longest NSID: an OPT with it and a cookie fits 512 octets beside a 255-octet name.
 const NSID_OCTETS: usize = 64;
@@ -183,8 +183,11 @@ fn read_xdp(table: Table<'_>, directory: &Path) -> Xdp {
     let lease = table
         .duration("lease", Duration::from_secs(5)..=Duration::from_secs(30 * 86_400))
         .unwrap_or(LEASE);
+    let shadow = table.integer("shadow", 0..=u64::from(u32::MAX)).unwrap_or(0) as u32;
+    let debug = table.boolean("debug").unwrap_or(false);
+    let watch = Watch { shadow, debug };
     table.finish();
-    Xdp { mode, interfaces, receive_scaling, pins, lease }
+    Xdp { mode, interfaces, receive_scaling, pins, lease, watch }
 }
 
 fn read_telemetry(table: Table<'_>) -> Telemetry {

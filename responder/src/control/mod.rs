@@ -19,8 +19,8 @@ use crate::limits::{self, acl, top::Talker};
 pub use history::ZoneEvent;
 pub use service::{Alive, FamilyStatus, PeerStatus, ServiceStatus};
 pub use status::{
-    DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SecondaryStatus, SocketStatus, Status,
-    ZoneState, ZoneStatus,
+    DataPlaneStatus, Hook, LastCommit, NodeStatus, Rates, SecondaryStatus, ShadowStatus,
+    SocketStatus, Status, ZoneState, ZoneStatus,
 };
 
 /// The longest request line, in octets.

@@ -208,6 +208,9 @@ pub struct DataPlaneStatus {
     /// Whether the daemon went on with the store that an earlier one left.
     #[serde(default)]
     pub adopted: bool,
+    /// What shadow mode found, where it is on.
+    #[serde(default)]
+    pub shadow: Option<ShadowStatus>,
     /// The interfaces.
     pub attachments: Vec<Attachment>,
     /// Replies over the rate of their source, by what they were to be; by the kernel and by the daemon's
@@ -231,6 +234,20 @@ impl DataPlaneStatus {
         }
         self
     }
+}
+
+/// What came of comparing the kernel's answers with the host's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ShadowStatus {
+    /// Of so many answers one is compared.
+    pub one_of: u32,
+    /// How many were the same, octet by octet.
+    pub equal: u64,
+    /// How many were not.
+    pub different: u64,
+    /// How many were not judged, since the store changed meanwhile.
+    pub skipped: u64,
 }
 
 /// What a program in the kernel has done.

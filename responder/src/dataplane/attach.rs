@@ -12,123 +12,27 @@ use aya::{
 };
 
 use super::{
-    Attachment, Mode, TC_PROGRAM, TcHook, XDP_PROGRAM,
+    Attachment, Mode, TcHook,
     clsact::{self, Filter},
     occupant::Occupants,
     pins::{PinnedHook, Pins},
+    trial::HookPoint,
+    watch::Watch,
 };
 
 /// What an interface got, and what is to be held for as long as it has it.
 pub type Attached = (Attachment, Option<Filter>);
 
-/// Attaches the programs to an interface as `mode` asks. A link that an earlier daemon left pinned is
-/// updated: no packet finds the hook empty.
-pub fn attach(
-    ebpf: &mut Ebpf,
-    pins: &mut Option<Pins>,
-    occupants: &Occupants,
-    interface: &str,
-    mode: Mode,
-) -> anyhow::Result<Attached> {
-    let done = |mode, tc: Option<Behind>, warning| {
-        let (hook, filter) = match tc {
-            None => (None, None),
-            Some(Behind::Tcx(_)) => (Some(TcHook::Tcx), None),
-            Some(Behind::Clsact(filter)) => (Some(TcHook::Clsact), Some(filter)),
-        };
-        let interface = interface.to_owned();
-        (
-            Attachment {
-                interface,
-                mode,
-                tc: hook,
-                program: None,
-                receive_scaling: false,
-                warning,
-            },
-            filter,
-        )
-    };
-    match mode {
-        Mode::Off => Ok(done(Mode::Off, None, None)),
-        Mode::Tc => Ok(done(Mode::Tc, Some(attach_tc(ebpf, pins, interface)?), None)),
-        Mode::Native => {
-            Ok(done(Mode::Native, Some(attach_both(ebpf, pins, occupants, interface)?), None))
-        }
-        Mode::Auto => match attach_both(ebpf, pins, occupants, interface) {
-            Ok(behind) => Ok(done(Mode::Native, Some(behind), None)),
-            Err(native) => {
-                let tc = attach_tc(ebpf, pins, interface).with_context(|| format!("{native:#}"))?;
-                let warning = format!("{native:#}; answering from tc, which costs more a query");
-                Ok(done(Mode::Tc, Some(tc), Some(warning)))
-            }
-        },
-    }
-}
-
-/// Both hooks or neither: tc first, so that no reply that XDP cannot hold finds it missing.
-fn attach_both(
-    ebpf: &mut Ebpf,
-    pins: &mut Option<Pins>,
-    occupants: &Occupants,
-    interface: &str,
-) -> anyhow::Result<Behind> {
-    let behind = attach_tc(ebpf, pins, interface)?;
-    if let Err(error) = attach_xdp(ebpf, pins, occupants, interface) {
-        let link = match behind {
-            Behind::Tcx(link) | Behind::Clsact(Filter { link, .. }) => link,
-        };
-        tc_program(ebpf)?.detach(link)?;
-        return Err(error);
-    }
-    Ok(behind)
-}
-
-fn attach_xdp(
-    ebpf: &mut Ebpf,
-    pins: &mut Option<Pins>,
-    occupants: &Occupants,
-    interface: &str,
-) -> anyhow::Result<()> {
-    const HOOK: PinnedHook = PinnedHook::Xdp;
-    let index = super::index(interface)?;
-    let program = ebpf.program_mut(XDP_PROGRAM).context("the program is missing")?;
-    let program: &mut Xdp = program.try_into()?;
-    if let Some(pins) = pins
-        && let Some(link) = pins.take(HOOK, index)?
-    {
-        match program.attach_to_link(link.try_into()?) {
-            Ok(_) => {
-                pins.adopted(HOOK, index);
-                return Ok(());
-            }
-            Err(error) if is_orphan(&error) => {}
-            Err(error) => return Err(explain(error, interface)),
-        }
-    }
-    let link = match program.attach(interface, XdpMode::Driver) {
-        Err(error) if is_occupied(&error) => bail!(occupants.refusal(interface)),
-        attached => attached.map_err(|error| explain(error, interface))?,
-    };
-    // A link goes with the process, or stays with its pin; a program set by netlink, aya's fallback,
-    // would stay without one.
-    let link = program.take_link(link)?;
-    let link: FdLink = match link.try_into() {
-        Ok(link) => link,
-        Err(_) => bail!("{interface}: this kernel has no BPF links for XDP (5.9 has)"),
-    };
-    let link = match pins {
-        Some(pins) => pins.pin(link, HOOK, index)?,
-        None => link,
-    };
-    // The program holds it until the data plane is dropped.
-    let link = link.try_into().map_err(|_| anyhow!("not a link of an XDP program"))?;
-    program.attach_to_link(link)?;
-    Ok(())
-}
-
-fn tc_program(ebpf: &mut Ebpf) -> anyhow::Result<&mut SchedClassifier> {
-    Ok(ebpf.program_mut(TC_PROGRAM).context("the program is missing")?.try_into()?)
+/// The loaded programs, and what is to be known to attach them.
+pub struct Hooks<'a> {
+    /// The programs.
+    pub ebpf: &'a mut Ebpf,
+    /// What is left by an earlier daemon, and what is to last.
+    pub pins: &'a mut Option<Pins>,
+    /// Whose programs sat in the hooks before.
+    pub occupants: &'a Occupants,
+    /// Which of the programs are meant.
+    pub watch: Watch,
 }
 
 /// The tc program where it hangs.
@@ -139,31 +43,139 @@ enum Behind {
     Clsact(Filter),
 }
 
-fn attach_tc(ebpf: &mut Ebpf, pins: &mut Option<Pins>, interface: &str) -> anyhow::Result<Behind> {
-    const HOOK: PinnedHook = PinnedHook::Tc;
-    let program = tc_program(ebpf)?;
-    if KernelVersion::current()? < KernelVersion::new(6, 6, 0) {
-        return Ok(Behind::Clsact(clsact::attach(program, interface)?));
-    }
-    let index = super::index(interface)?;
-    if let Some(pins) = pins
-        && let Some(link) = pins.take(HOOK, index)?
-    {
-        match program.attach_to_link(link.try_into()?) {
-            Ok(link) => {
-                pins.adopted(HOOK, index);
-                return Ok(Behind::Tcx(link));
+impl Hooks<'_> {
+    /// Attaches the programs to an interface as `mode` asks. A link that an earlier daemon left pinned is
+    /// updated: no packet finds the hook empty.
+    ///
+    /// # Errors
+    /// Why the interface cannot be had: one line with the remedy.
+    pub fn attach(&mut self, interface: &str, mode: Mode) -> anyhow::Result<Attached> {
+        match mode {
+            Mode::Off => Ok(attached(interface, Mode::Off, None, None)),
+            Mode::Tc => Ok(attached(interface, Mode::Tc, Some(self.tc(interface)?), None)),
+            Mode::Native => {
+                Ok(attached(interface, Mode::Native, Some(self.both(interface)?), None))
             }
-            Err(error) if is_orphan(&error) => {}
-            Err(error) => return Err(explain(error, interface)),
+            Mode::Auto => match self.both(interface) {
+                Ok(behind) => Ok(attached(interface, Mode::Native, Some(behind), None)),
+                Err(native) => {
+                    let tc = self.tc(interface).with_context(|| format!("{native:#}"))?;
+                    let warning =
+                        format!("{native:#}; answering from tc, which costs more a query");
+                    Ok(attached(interface, Mode::Tc, Some(tc), Some(warning)))
+                }
+            },
         }
     }
-    let link = program.attach(interface, TcAttachType::Ingress);
-    let link = link.map_err(|error| explain(error, interface))?;
-    let Some(pins) = pins else { return Ok(Behind::Tcx(link)) };
-    let link: FdLink = program.take_link(link)?.try_into()?;
-    let link = pins.pin(link, HOOK, index)?;
-    Ok(Behind::Tcx(program.attach_to_link(link.try_into()?)?))
+
+    /// Both hooks or neither: tc first, so that no reply that XDP cannot hold finds it missing.
+    fn both(&mut self, interface: &str) -> anyhow::Result<Behind> {
+        let behind = self.tc(interface)?;
+        if let Err(error) = self.xdp(interface) {
+            let link = match behind {
+                Behind::Tcx(link) | Behind::Clsact(Filter { link, .. }) => link,
+            };
+            tc_program(self.ebpf, self.watch)?.detach(link)?;
+            return Err(error);
+        }
+        Ok(behind)
+    }
+
+    fn xdp(&mut self, interface: &str) -> anyhow::Result<()> {
+        const HOOK: PinnedHook = PinnedHook::Xdp;
+        let index = super::index(interface)?;
+        let name = self.watch.program(HookPoint::Xdp);
+        let program = self.ebpf.program_mut(name).context("the program is missing")?;
+        let program: &mut Xdp = program.try_into()?;
+        if let Some(pins) = self.pins
+            && let Some(link) = pins.take(HOOK, index)?
+        {
+            match program.attach_to_link(link.try_into()?) {
+                Ok(_) => {
+                    pins.adopted(HOOK, index);
+                    return Ok(());
+                }
+                Err(error) if is_orphan(&error) => {}
+                Err(error) => return Err(explain(error, interface)),
+            }
+        }
+        let link = match program.attach(interface, XdpMode::Driver) {
+            Err(error) if is_occupied(&error) => bail!(self.occupants.refusal(interface)),
+            attached => attached.map_err(|error| explain(error, interface))?,
+        };
+        // A link goes with the process, or stays with its pin; a program set by netlink, aya's fallback,
+        // would stay without one.
+        let link = program.take_link(link)?;
+        let link: FdLink = match link.try_into() {
+            Ok(link) => link,
+            Err(_) => bail!("{interface}: this kernel has no BPF links for XDP (5.9 has)"),
+        };
+        let link = match self.pins {
+            Some(pins) => pins.pin(link, HOOK, index)?,
+            None => link,
+        };
+        // The program holds it until the data plane is dropped.
+        let link = link.try_into().map_err(|_| anyhow!("not a link of an XDP program"))?;
+        program.attach_to_link(link)?;
+        Ok(())
+    }
+
+    fn tc(&mut self, interface: &str) -> anyhow::Result<Behind> {
+        const HOOK: PinnedHook = PinnedHook::Tc;
+        let program = tc_program(self.ebpf, self.watch)?;
+        if KernelVersion::current()? < KernelVersion::new(6, 6, 0) {
+            return Ok(Behind::Clsact(clsact::attach(program, interface)?));
+        }
+        let index = super::index(interface)?;
+        if let Some(pins) = self.pins
+            && let Some(link) = pins.take(HOOK, index)?
+        {
+            match program.attach_to_link(link.try_into()?) {
+                Ok(link) => {
+                    pins.adopted(HOOK, index);
+                    return Ok(Behind::Tcx(link));
+                }
+                Err(error) if is_orphan(&error) => {}
+                Err(error) => return Err(explain(error, interface)),
+            }
+        }
+        let link = program.attach(interface, TcAttachType::Ingress);
+        let link = link.map_err(|error| explain(error, interface))?;
+        let Some(pins) = self.pins else { return Ok(Behind::Tcx(link)) };
+        let link: FdLink = program.take_link(link)?.try_into()?;
+        let link = pins.pin(link, HOOK, index)?;
+        Ok(Behind::Tcx(program.attach_to_link(link.try_into()?)?))
+    }
+}
+
+/// What has become of an interface.
+fn attached(
+    interface: &str,
+    mode: Mode,
+    behind: Option<Behind>,
+    warning: Option<String>,
+) -> Attached {
+    let (tc, filter) = match behind {
+        None => (None, None),
+        Some(Behind::Tcx(_)) => (Some(TcHook::Tcx), None),
+        Some(Behind::Clsact(filter)) => (Some(TcHook::Clsact), Some(filter)),
+    };
+    let interface = interface.to_owned();
+    let attachment = Attachment {
+        interface,
+        mode,
+        tc,
+        program: None,
+        receive_scaling: false,
+        hides_tags: false,
+        warning,
+    };
+    (attachment, filter)
+}
+
+fn tc_program(ebpf: &mut Ebpf, watch: Watch) -> anyhow::Result<&mut SchedClassifier> {
+    let name = watch.program(HookPoint::Tc);
+    Ok(ebpf.program_mut(name).context("the program is missing")?.try_into()?)
 }
 
 /// Whether a link is left over from an interface that is gone.

@@ -1,13 +1,13 @@
 //! Whether the programs still hang where they were attached, as the kernel tells it now.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use aya::{
     programs::{SchedClassifier, TcAttachType, Xdp},
     sys::SyscallError,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Attachment, DataPlane, Mode, TC_PROGRAM, TcHook, XDP_PROGRAM, trial::HookPoint};
+use super::{Attachment, DataPlane, Mode, TcHook, trial::HookPoint};
 use crate::service::netlink;
 
 /// What became of an interface and the programs there.
@@ -26,8 +26,7 @@ impl DataPlane {
     /// # Errors
     /// When it is not loaded.
     pub fn program_id(&self, hook: HookPoint) -> Result<u32> {
-        let name = if hook == HookPoint::Xdp { XDP_PROGRAM } else { TC_PROGRAM };
-        let program = self.ebpf.program(name).context("the program is missing")?;
+        let program = self.hook(hook)?;
         Ok(match hook {
             HookPoint::Xdp => <&Xdp>::try_from(program)?.info()?.id(),
             HookPoint::Tc => <&SchedClassifier>::try_from(program)?.info()?.id(),

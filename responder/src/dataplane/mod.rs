@@ -6,11 +6,13 @@
 //! | [`attach`] | hooks and interfaces |
 //! | [`clsact`] | the tc hook of kernels before 6.6 |
 //! | [`occupant`] | whose program sits where ours was to go |
+//! | [`offloads`] | what a network card does before |
 //! | [`inspect`] | whether the programs still hang where they were attached |
 //! | [`pins`] | what outlives the daemon |
 //! | [`lease`] | how long it does |
 //! | [`scaling`] | how the work of a lone receive queue is spread over the processors |
 //! | [`helper`] | in which process all that is done |
+//! | [`watch`] | what the programs tell, beside answering |
 //! | [`trial`] | single runs, for tests and benches |
 
 mod attach;
@@ -20,9 +22,11 @@ mod inspect;
 pub mod lease;
 mod maps;
 mod occupant;
+mod offloads;
 pub mod pins;
 mod scaling;
 pub mod trial;
+pub mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -45,7 +49,12 @@ use serde::{Deserialize, Serialize};
 pub use inspect::{Found, fault_of_xdp};
 pub use scaling::{ReceiveScaling, Scaling};
 
-use self::{occupant::Occupants, pins::Pins};
+use self::{
+    occupant::Occupants,
+    pins::Pins,
+    trial::HookPoint,
+    watch::{Samples, Scribe, Watch},
+};
 use crate::store::{Store, StoreOptions};
 
 /// The kernel programs, as the build script compiled them.
@@ -122,6 +131,9 @@ pub struct Attachment {
     /// Whether the daemon spread the work of its receive queues over the processors.
     #[serde(default)]
     pub receive_scaling: bool,
+    /// Whether the network card takes VLAN tags off before XDP sees them.
+    #[serde(default)]
+    pub hides_tags: bool,
     /// Why it is less than what was asked for, if it is.
     pub warning: Option<String>,
 }
@@ -131,6 +143,9 @@ pub struct DataPlane {
     ebpf: Ebpf,
     counters: Rows,
     counters_descriptor: OwnedFd,
+    watch: Watch,
+    samples_descriptor: OwnedFd,
+    _scribe: Option<Scribe>,
     maps: Arc<maps::KernelMaps>,
     /// Whether no store but this one is pinned.
     is_stored: bool,
@@ -159,7 +174,18 @@ impl DataPlane {
     /// # Errors
     /// A missing capability, or a refusal of the verifier ([`Refused`]), as one clear line with the remedy.
     pub fn load(options: &StoreOptions) -> anyhow::Result<(Self, Arc<Store>)> {
-        let (plane, maps) = Self::load_maps(None, None, Occupants::default())?;
+        Self::load_watched(options, Watch::default())
+    }
+
+    /// The same, with programs that tell more.
+    ///
+    /// # Errors
+    /// As [`DataPlane::load`].
+    pub fn load_watched(
+        options: &StoreOptions,
+        watch: Watch,
+    ) -> anyhow::Result<(Self, Arc<Store>)> {
+        let (plane, maps) = Self::load_maps(None, None, Occupants::default(), watch)?;
         let memory = maps::KernelMemory::new(maps.descriptors()?, Vec::new(), maps, false)?;
         let store = Store::over(Box::new(memory), options)
             .context("the kernel gives no memory for the store")?;
@@ -173,6 +199,7 @@ impl DataPlane {
         pins: Option<Pins>,
         found: Option<maps::FoundMaps>,
         occupants: Occupants,
+        watch: Watch,
     ) -> anyhow::Result<(Self, Arc<maps::KernelMaps>)> {
         let mut loader = EbpfLoader::new();
         if let Some(path) = pins.as_ref().and_then(Pins::counters) {
@@ -182,20 +209,30 @@ impl DataPlane {
         if let Some(folder) = pins.as_ref().and_then(Pins::store).filter(|_| adopted) {
             maps::KernelMaps::use_pinned(&mut loader, &folder);
         }
+        let level = watch.level();
+        loader.override_global("SHADOW", &watch.shadow, true);
+        loader.override_global(aya_log::LEVEL, &level, true);
+        watch.size_rings(&mut loader);
         let mut ebpf = loader.load(OBJECT).map_err(explain)?;
         pins.as_ref().map_or(Ok(()), Pins::open_counters)?;
         let maps = Arc::new(maps::KernelMaps::take(&mut ebpf, found)?);
-        for name in [XDP_PROGRAM, TC_PROGRAM] {
-            load_program(&mut ebpf, name)?;
+        for hook in [HookPoint::Xdp, HookPoint::Tc] {
+            load_program(&mut ebpf, hook, watch.program(hook))?;
         }
         let counters = ebpf.take_map("COUNTERS").context("the programs have no map COUNTERS")?;
         let Map::PerCpuArray(data) = &counters else { bail!("COUNTERS is another kind of map") };
         let counters_descriptor = data.fd().as_fd().try_clone_to_owned()?;
         let counters = PerCpuArray::try_from(counters)?;
+        let samples = ebpf.take_map(watch::SAMPLES).context("the programs have no map SAMPLES")?;
+        let samples_descriptor = watch::descriptor(&samples)?;
+        let scribe = watch.debug.then(|| Scribe::start(&mut ebpf)).transpose()?;
         let plane = Self {
             ebpf,
             counters,
             counters_descriptor,
+            watch,
+            samples_descriptor,
+            _scribe: scribe,
             maps: Arc::clone(&maps),
             is_stored: adopted,
             pins,
@@ -210,6 +247,24 @@ impl DataPlane {
         self.counters_descriptor.try_clone()
     }
 
+    /// The samples' map, for another process to read.
+    fn samples_descriptor(&self) -> std::io::Result<OwnedFd> {
+        self.samples_descriptor.try_clone()
+    }
+
+    /// What the programs tell of queries that they answered. Who takes one takes it from all others.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left.
+    pub fn samples(&self) -> anyhow::Result<Samples> {
+        Samples::open(self.samples_descriptor()?)
+    }
+
+    /// The loaded program of a hook.
+    fn hook(&self, hook: HookPoint) -> anyhow::Result<&aya::programs::Program> {
+        self.ebpf.program(self.watch.program(hook)).context("the program is missing")
+    }
+
     /// Attaches to an interface.
     ///
     /// # Errors
@@ -220,10 +275,13 @@ impl DataPlane {
             pins.forget_store()?;
             self.is_stored = true;
         }
-        let Self { ebpf, pins, occupants, .. } = self;
-        let (mut attachment, filter) = attach::attach(ebpf, pins, occupants, interface, mode)?;
+        let Self { ebpf, pins, occupants, watch, .. } = self;
+        let mut hooks = attach::Hooks { ebpf, pins, occupants, watch: *watch };
+        let (mut attachment, filter) = hooks.attach(interface, mode)?;
         if attachment.mode == Mode::Native {
-            attachment.program = Some(self.program_id(trial::HookPoint::Xdp)?);
+            attachment.program = Some(self.program_id(HookPoint::Xdp)?);
+            // A driver that does not tell has no such switch.
+            attachment.hides_tags = offloads::hides_tags(interface).unwrap_or(false);
         }
         self.filters.extend(filter);
         Ok(attachment)
@@ -262,7 +320,8 @@ impl DataPlane {
     /// When a filter cannot be kept.
     pub fn leave(mut self) -> anyhow::Result<()> {
         if self.pins.as_ref().is_some_and(Pins::is_lasting) {
-            let program = self.ebpf.program_mut(TC_PROGRAM).context("the program is missing")?;
+            let name = self.watch.program(HookPoint::Tc);
+            let program = self.ebpf.program_mut(name).context("the program is missing")?;
             let program: &mut SchedClassifier = program.try_into()?;
             for filter in self.filters.drain(..) {
                 // Dropped, it would take the filter with it.
@@ -284,10 +343,12 @@ impl DataPlane {
     /// When the kernel does not tell.
     pub fn verified(&self) -> anyhow::Result<BTreeMap<&'static str, u32>> {
         let mut counts = BTreeMap::new();
-        for name in [XDP_PROGRAM, TC_PROGRAM] {
-            let program = self.ebpf.program(name).context("the program is missing")?;
-            let count = program.info()?.verified_instruction_count();
-            counts.insert(name, count.context("this kernel does not count them (before 5.16)")?);
+        for hook in [HookPoint::Xdp, HookPoint::Tc] {
+            let count = self.hook(hook)?.info()?.verified_instruction_count();
+            counts.insert(
+                self.watch.program(hook),
+                count.context("this kernel does not count them (before 5.16)")?,
+            );
         }
         Ok(counts)
     }
@@ -335,11 +396,11 @@ pub fn index(interface: &str) -> anyhow::Result<u32> {
     }
 }
 
-fn load_program(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<()> {
+fn load_program(ebpf: &mut Ebpf, hook: HookPoint, name: &str) -> anyhow::Result<()> {
     let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
-    let loaded = match name {
-        XDP_PROGRAM => TryInto::<&mut Xdp>::try_into(program)?.load(),
-        _ => TryInto::<&mut SchedClassifier>::try_into(program)?.load(),
+    let loaded = match hook {
+        HookPoint::Xdp => TryInto::<&mut Xdp>::try_into(program)?.load(),
+        HookPoint::Tc => TryInto::<&mut SchedClassifier>::try_into(program)?.load(),
     };
     match loaded {
         Ok(()) => Ok(()),

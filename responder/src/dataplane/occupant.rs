@@ -48,7 +48,7 @@ impl Occupants {
 
 impl Known {
     fn remedy(&self, interface: &str, mode: Option<XdpMode>) -> String {
-        let ours = XDP_PROGRAM.starts_with(&self.name) && !self.name.is_empty();
+        let ours = self.name.starts_with(XDP_PROGRAM);
         let detach = match self.links[..] {
             [] => {
                 let word = mode.map_or("xdp", XdpMode::word);

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use aya::programs::{ProgramFd, SchedClassifier, TestRun, TestRunOptions, Xdp};
 use responder_common::verdict::{Action, probe};
 
-use super::{DataPlane, TC_PROGRAM, XDP_PROGRAM};
+use super::DataPlane;
 
 /// A hook that has a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +94,7 @@ impl DataPlane {
     }
 
     fn run(&self, hook: HookPoint, options: TestRunOptions<'_>) -> anyhow::Result<Run> {
-        let name = if hook == HookPoint::Xdp { XDP_PROGRAM } else { TC_PROGRAM };
-        let program = self.ebpf.program(name).context("the program is missing")?;
+        let program = self.hook(hook)?;
         // XDP_TX and XDP_DROP; TC_ACT_REDIRECT and TC_ACT_SHOT.
         let (result, reply, drop) = match hook {
             HookPoint::Xdp => (<&Xdp>::try_from(program)?.test_run(options)?, 3, 1),
@@ -116,7 +114,6 @@ impl DataPlane {
     /// # Errors
     /// When it is not loaded.
     pub fn program(&self, hook: HookPoint) -> anyhow::Result<&ProgramFd> {
-        let name = if hook == HookPoint::Xdp { XDP_PROGRAM } else { TC_PROGRAM };
-        Ok(self.ebpf.program(name).context("the program is missing")?.fd()?)
+        Ok(self.hook(hook)?.fd()?)
     }
 }

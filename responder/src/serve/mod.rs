@@ -13,6 +13,7 @@ mod interfaces;
 mod notify;
 mod plane;
 mod responses;
+mod shadow;
 mod signed;
 mod sockets;
 mod state;
@@ -42,6 +43,7 @@ use tracing::{error, info, warn};
 
 pub use counters::{Counters, Event};
 pub use plane::{OnStop, Plane, interface_exists, label as mode_label};
+pub use shadow::{Comparison, compare};
 pub(crate) use state::replace;
 pub use switches::{SwitchedOff, Switches};
 pub use zones::Zones;
@@ -91,6 +93,7 @@ pub struct Daemon {
     /// Replies per second.
     pub sampler: Sampler,
     armour: Armour,
+    shadow: shadow::Shadow,
     store: Arc<Store>,
     started: Instant,
     ready: AtomicBool,
@@ -119,6 +122,7 @@ impl Daemon {
             tcp: Arc::default(),
             sampler: Sampler::default(),
             armour,
+            shadow: shadow::Shadow::default(),
             store,
             started: Instant::now(),
             ready: AtomicBool::new(false),
@@ -147,6 +151,9 @@ impl Daemon {
             transfers: self.transfers.counts(),
             data_plane: DataPlaneStatus {
                 switched_off: self.switches.off(),
+                shadow: Some(self.plane.shadow())
+                    .filter(|one_of| *one_of > 0)
+                    .map(|one_of| self.shadow.status(one_of)),
                 ..self.plane.status().and_over(self.store.over_rate())
             },
             sockets: SocketStatus { udp: self.udp.to_map(), tcp: self.tcp.to_map() },
@@ -394,6 +401,9 @@ async fn answer(
     for listener in sockets.tls {
         let listener = TcpListener::from_std(listener).context("cannot serve TLS")?;
         tasks.spawn(Arc::clone(&streams).accept(listener, daemon.transfers.tls.clone()));
+    }
+    if let Some(samples) = daemon.plane.take_samples() {
+        shadow::start(daemon, samples)?;
     }
     let attaching = Arc::clone(daemon);
     spawn_blocking(move || attaching.plane.attach(&attaching.config.xdp.interfaces)).await??;

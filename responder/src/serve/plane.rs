@@ -18,6 +18,7 @@ use crate::{
         Attachment, Counters, Mode, Refused,
         helper::{CounterMap, Hands, Outcome, Request, Settings, Tried},
         lease,
+        watch::Samples,
     },
     privilege,
     service::{Look, Question},
@@ -43,6 +44,8 @@ pub struct Plane {
     hands: Arc<Hands>,
     /// None: nothing outlives the process.
     on_stop: Option<OnStop>,
+    /// `xdp.shadow`.
+    shadow: u32,
     state: Mutex<State>,
 }
 
@@ -50,6 +53,8 @@ pub struct Plane {
 struct State {
     /// The counters of the programs, while these are loaded.
     programs: Option<CounterMap>,
+    /// Samples of what they answer, until somebody takes them.
+    samples: Option<Samples>,
     /// Whether an earlier daemon left the store that they read.
     adopted: bool,
     attachments: Vec<Attachment>,
@@ -69,6 +74,7 @@ pub fn hands(config: &Config, on_stop: Option<OnStop>) -> Result<Arc<Hands>> {
         interfaces: config.xdp.interfaces.clone(),
         receive_scaling: config.xdp.receive_scaling,
         pins: config.pins(),
+        watch: config.xdp.watch,
         lasting: on_stop.is_some(),
         addresses: config.coming_addresses(),
     };
@@ -97,7 +103,8 @@ impl Plane {
         let (mode, interfaces) = (config.xdp.mode, &config.xdp.interfaces);
         let (lease, pins) = (config.xdp.lease, config.pins());
         let state = Mutex::default();
-        let plane = Self { configured: mode, lease, pins, hands, on_stop, state };
+        let shadow = config.xdp.watch.shadow;
+        let plane = Self { configured: mode, lease, pins, hands, on_stop, shadow, state };
         let options = config.store_options();
         if mode == Mode::Off || interfaces.is_empty() {
             return Ok((plane, without_kernel(&options)?));
@@ -121,6 +128,7 @@ impl Plane {
                 plane.renew_lease(&loaded.store);
                 let mut state = plane.state();
                 state.programs = Some(loaded.counters);
+                state.samples = loaded.samples;
                 state.adopted = loaded.adopted;
                 drop(state);
                 Ok((plane, loaded.store))
@@ -131,6 +139,16 @@ impl Plane {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The samples of what the programs answer, in shadow mode; once.
+    pub fn take_samples(&self) -> Option<Samples> {
+        self.state().samples.take()
+    }
+
+    /// Of how many answers one is compared; zero: none is.
+    pub fn shadow(&self) -> u32 {
+        if self.state().programs.is_some() { self.shadow } else { 0 }
     }
 
     /// Lets the programs answer for another lease.
@@ -224,6 +242,13 @@ impl Plane {
             match &attachment.warning {
                 None => info!(interface, mode = label(attachment.mode), "attached"),
                 Some(warning) => warn!(interface, mode = label(attachment.mode), "{warning}"),
+            }
+            if attachment.hides_tags {
+                info!(
+                    interface,
+                    "the network card takes VLAN tags off, and what XDP answers goes out without them: \
+                     where queries come tagged, `ethtool -K {interface} rxvlan off`"
+                );
             }
             attachments.push(attachment);
         }
@@ -329,6 +354,7 @@ impl Plane {
             pins: self.on_stop.filter(|_| state.programs.is_some()).map(|_| self.pins.clone()),
             lease: self.lease.as_secs(),
             adopted: state.adopted,
+            shadow: None,
             attachments: state.attachments.clone(),
             over_rate: counters.over,
             probes: counters.probes,
@@ -365,6 +391,7 @@ fn nowhere(interface: &str, reason: String) -> Attachment {
         tc: None,
         program: None,
         receive_scaling: false,
+        hides_tags: false,
         warning: Some(reason),
     }
 }

@@ -273,6 +273,7 @@ impl<'a> Commit<'a> {
         labels: u32,
     ) -> io::Result<()> {
         let length = size_of::<Snapshot>() as u64;
+        let change = self.store.change();
         // From here on nobody goes on with the version before: readers of it see words of this one.
         self.store.end_ledger(&self.apex, self.incarnation);
         if let Some(octets) = self.store.ledger_octets(self.before.ledger) {
@@ -298,6 +299,7 @@ impl<'a> Commit<'a> {
             zone.version = snapshot.version;
             std::mem::replace(&mut zone.snapshot, address)
         };
+        drop(change);
         store.grace();
 
         self.freed.push((former, length.div_ceil(UNIT) as Address, false));

@@ -169,6 +169,7 @@ impl Store {
 
     /// Switches those of `which` on that are in `on`, and the others of them off.
     fn switch(&self, on: u32, which: u32) {
+        let _change = self.change();
         let root = self.memory.root_mut();
         let switches = set!(root, AtomicU32, limiting);
         let _ = switches.fetch_update(Ordering::Release, Ordering::Relaxed, |now| {
@@ -215,6 +216,7 @@ impl Store {
     /// there are no cookies. More than three are ignored.
     pub fn set_cookie_secrets(&self, secrets: &[[u8; 16]]) {
         let root = self.memory.root_mut();
+        let _change = self.change();
         let mut set =
             Secrets { length: secrets.len().min(SECRETS_MAX) as u64, ..Secrets::default() };
         for (key, secret) in set.keys.iter_mut().zip(secrets) {
@@ -234,6 +236,7 @@ impl Store {
     /// wall clock is adjusted, and may be set.
     pub fn set_wall_clock(&self) {
         let root = self.memory.root_mut();
+        let _change = self.change();
         set!(root, AtomicU64, limits.wall).store(clock::wall_offset(), Ordering::Relaxed);
     }
 
@@ -251,6 +254,7 @@ impl Store {
                 limit::LISTED_MAX
             )));
         }
+        let _change = self.change();
         let mut current = self.limiter.listed.write().unwrap_or_else(PoisonError::into_inner);
         for (prefix, bits) in &listing {
             if current.listing.get(prefix) != Some(bits) {

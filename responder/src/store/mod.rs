@@ -8,11 +8,13 @@
 //! | [`publish`] | the zone table: a zone comes, changes and goes by one store |
 //! | [`commit`] | a version that shares all but what changed with the one before |
 //! | [`shared`] | what many names of a zone refer to, stored once |
+//! | [`changes`] | when replies last changed |
 //! | [`clock`] | the clock by which zones expire |
 //! | [`adopt`] | going on with the store of a process that has ended |
 //! | [`readers`] | when what was taken out of service may be used again |
 
 mod adopt;
+mod changes;
 pub mod clock;
 mod commit;
 mod free;
@@ -66,6 +68,7 @@ pub struct Store {
     memory: Memory,
     limiter: limiter::State,
     readers: Readers,
+    changes: changes::Changes,
     writer: Mutex<Writer>,
 }
 
@@ -106,8 +109,8 @@ impl Store {
     }
 
     fn with(memory: Memory, limiter: limiter::State) -> Self {
-        let (readers, writer) = Default::default();
-        Self { memory, limiter, readers, writer }
+        let (readers, changes, writer) = Default::default();
+        Self { memory, limiter, readers, changes, writer }
     }
 
     /// Tells the packet path which destinations are ours. Without any, every address is.

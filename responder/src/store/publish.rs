@@ -131,10 +131,12 @@ impl Store {
                 }
             },
         };
+        let change = self.change();
         self.announce_depth(u32::from(snapshot.apex_labels), labels);
         let off = writer.directory.switched_off.contains(apex);
         self.set_switch(slot, off, self.limiter.profile(apex));
         self.set_slot(slot, apex, address);
+        drop(change);
         let served = Served {
             // Set when it enters the directory.
             incarnation: 0,
@@ -185,6 +187,7 @@ impl Store {
         let writer = self.writer();
         let Some(zone) = writer.directory.zones.get(apex) else { return false };
         let word = zone.snapshot + (OFFSET / UNIT as usize) as Address;
+        let _change = self.change();
         self.memory.store_word(word, time.map_or(0, clock::after));
         true
     }
@@ -209,13 +212,14 @@ impl Store {
     pub fn remove_zones<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> usize {
         let mut removed = Vec::new();
         let mut writer = self.writer();
+        let change = self.change();
         for name in names {
             let Ok(apex) = crate::zone::name::from_text_lower(name) else { continue };
             let Some(old) = writer.directory.zones.remove(&apex) else { continue };
             self.slot_snapshot(old.slot).store(0, Ordering::Release);
             removed.push(old.holding);
         }
-        drop(writer);
+        drop((change, writer));
         let count = removed.len();
         if count > 0 {
             self.grace();

@@ -67,6 +67,15 @@ fn process(page: &mut Page, status: &Status) {
     page.single("responder_xdp_off", "gauge", help, u64::from(off.all));
     let help = "Zones for which an operator has switched the kernel's answers off.";
     page.single("responder_xdp_off_zones", "gauge", help, off.zones.len() as u64);
+    if let Some(shadow) = &plane.shadow {
+        let name = "responder_shadow_total";
+        page.family(name, "counter", "Answers of the kernel compared with the host's, by outcome.");
+        let outcomes =
+            [("equal", shadow.equal), ("different", shadow.different), ("skipped", shadow.skipped)];
+        for (outcome, count) in outcomes {
+            page.series(name, &[("outcome", outcome)], count);
+        }
+    }
     page.family("responder_attached", "gauge", "How each interface is served; always 1.");
     for attachment in &plane.attachments {
         let labels =

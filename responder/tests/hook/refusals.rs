@@ -1,9 +1,5 @@
 //! What the kernel refuses: a hook that somebody else has, and programs that the verifier does not take.
 
-#[path = "../../../xtask/src/net/program.rs"]
-#[allow(dead_code, reason = "made for more than this")]
-mod program;
-
 use std::{
     fs::Permissions,
     os::{
@@ -13,6 +9,11 @@ use std::{
     process::Command,
 };
 
+use crate::{
+    harness::{Node, Ran, fetch, query, run, serial, small_zone, zones},
+    program::{self, Verdict},
+    space::separate,
+};
 use hickory_proto::rr::RecordType;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -22,9 +23,6 @@ use netlink_packet_route::{
     link::{LinkAttribute, LinkMessage, LinkXdp},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use program::Verdict;
-
-use crate::harness::{Node, Ran, fetch, query, run, separate, serial, small_zone, zones};
 
 /// `CAP_SYS_ADMIN`, which stands for every other, and `CAP_PERFMON` of linux/capability.h.
 const SYS_ADMIN_AND_PERFMON: [libc::c_ulong; 2] = [21, 38];
@@ -125,7 +123,7 @@ fn a_hook_that_another_node_serves_is_refused_even_where_only_a_helper_asks() {
         let second = node("native", user, "");
         if !user.is_empty() {
             // The helper is started by a daemon that becomes somebody else.
-            std::fs::set_permissions(second.path("."), Permissions::from_mode(0o755)).unwrap();
+            std::fs::set_permissions(second.path("."), Permissions::from_mode(0o777)).unwrap();
         }
         let (_, refusal) = refused(&second, "responder_xdp");
         assert!(refusal.contains("another node's daemon serves it"), "{refusal}");

@@ -34,16 +34,22 @@ fn bpf(command: libc::c_int, words: &[u64]) -> io::Result<()> {
     outcome(unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), 128) })
 }
 
-#[test]
-#[ignore = "run by a daemon, as its check-command"]
-fn tries_everything() {
-    // The program stands in NODE/programs.
+/// The folder of a node in which the program stands that it runs.
+pub const PROGRAMS: &str = "programs";
+
+/// The node whose check-command this process is, if it is one: this program then stands in NODE/programs.
+pub fn node() -> Option<PathBuf> {
     let program = std::env::current_exe().unwrap();
-    let node = program.ancestors().nth(2).unwrap().to_owned();
+    let folder = program.parent()?;
+    folder.ends_with(PROGRAMS).then(|| folder.parent().map(Path::to_owned))?
+}
+
+/// Tries all that it should not get, and ends the process.
+pub fn try_everything(node: &Path) -> ! {
     // SAFETY: no arguments.
     eprintln!("user {}", unsafe { libc::getuid() });
-    files(&node);
-    kernel(&node);
+    files(node);
+    kernel(node);
     processes();
     eprintln!("intruder: done");
     // The zone is not served, and why is told.

@@ -8,7 +8,11 @@ use std::{
 
 use nix::unistd::User;
 
-use crate::harness::{Daemon, Node, separate, small_zone, zones};
+use crate::{
+    harness::{Daemon, Node, small_zone, zones},
+    intruder::PROGRAMS,
+    space::separate,
+};
 
 /// A user that every system has, and that owns nothing.
 pub const USER: &str = "nobody";
@@ -33,8 +37,9 @@ impl Confined {
         confined
     }
 
-    /// A node with a zone that the intruder is to judge.
-    pub fn with_intruder() -> Self {
+    /// A node with a zone that the intruder is to judge: this program once more, of which the daemon runs
+    /// one test.
+    pub fn with_intruder(test: &str) -> Self {
         // As long as this thread's root is the one under which the program was started.
         let this = std::env::current_exe().unwrap();
         let mut confined = Self::new("");
@@ -45,7 +50,7 @@ impl Confined {
         primary.write("b.zone", &small_zone(3));
         let port = primary.port;
         confined.primary = Some(primary);
-        let folder = confined.node.path("programs");
+        let folder = confined.node.path(PROGRAMS);
         fs::create_dir(&folder).unwrap();
         let program = folder.join("intruder");
         fs::copy(this, &program).unwrap();
@@ -59,8 +64,7 @@ impl Confined {
         confined.configure(&format!(
             "[[key]]\nname = \"k.\"\nsecret-file = \"keys/ours\"\n[[zone]]\nname = \
              \"b.example.\"\nprimaries = [{{ address = \"127.0.0.1\", port = {port} }}]\ncheck-command \
-             = [\"{}\", \"--exact\", \"intruder::tries_everything\", \"--ignored\", \
-             \"--nocapture\"]\n",
+             = [\"{}\", \"--exact\", \"{test}\", \"--nocapture\"]\n",
             program.display()
         ));
         confined

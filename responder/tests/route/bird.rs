@@ -33,6 +33,9 @@ pub fn node_with(xdp: &str, service: &str) -> Node {
     node
 }
 
+/// What goes with the routes of a service.
+pub const MARKED: &str = "as = 65001\nmed = 77\ncommunities = [\"65001:100\", \"65001:1:2\"]\n";
+
 pub const BOTH: [&str; 2] = ["192.0.2.0/24", "2001:db8::/48"];
 
 pub fn edge(place: &Place, more: &str, exported: &str) -> Bird {
@@ -51,6 +54,26 @@ pub fn edge(place: &Place, more: &str, exported: &str) -> Bird {
     )
 }
 
+/// What [`MARKED`] has been made of.
+pub fn has_all_marks(world: &Bird) {
+    let heard = world.heard();
+    for prefix in BOTH {
+        let marks = &heard[prefix];
+        assert!(marks.contains("BGP.community: (65001,100)"), "{marks}");
+        assert!(marks.contains("BGP.large_community: (65001, 1, 2)"), "{marks}");
+        assert!(marks.contains("BGP.med: 77"), "{marks}");
+        assert!(marks.contains("BGP.as_path: 65001\n"), "{marks}");
+    }
+}
+
+/// Each family has a course of its own.
+pub fn v6_goes_and_comes_back_alone(place: &Place, world: &Bird) {
+    place.ip("address del 2001:db8::53/128 dev lo");
+    until("only IPv4", || world.prefixes() == [BOTH[0]]);
+    place.ip("address add 2001:db8::53/128 dev lo");
+    until("both families", || world.prefixes() == BOTH);
+}
+
 #[test]
 fn an_included_file_announces_marks_drains_and_outlives_a_restart_of_bird() {
     let place = Place::new(true);
@@ -64,21 +87,14 @@ fn an_included_file_announces_marks_drains_and_outlives_a_restart_of_bird() {
     let start = || edge(&place, &included, exported);
     let mut bird = start();
     let node = node(&format!(
-        "as = 65001\nmed = 77\ncommunities = [\"65001:100\", \"65001:1:2\"]\nbird = {{ socket = \
+        "{MARKED}bird = {{ socket = \
          \"{}\", include = \"{}\" }}\ndrain = {{ wait = \"1500ms\", prepend = 2 }}\n",
         place.path("edge.ctl").display(),
         include.display(),
     ));
     let mut daemon = node.serve();
     until("both prefixes", || world.prefixes() == BOTH);
-    let heard = world.heard();
-    for prefix in BOTH {
-        let marks = &heard[prefix];
-        assert!(marks.contains("BGP.community: (65001,100)"), "{marks}");
-        assert!(marks.contains("BGP.large_community: (65001, 1, 2)"), "{marks}");
-        assert!(marks.contains("BGP.med: 77"), "{marks}");
-        assert!(marks.contains("BGP.as_path: 65001\n"), "{marks}");
-    }
+    has_all_marks(&world);
 
     // BIRD is killed and comes back: it finds the file as it should be.
     bird.running.end();
@@ -92,11 +108,7 @@ fn an_included_file_announces_marks_drains_and_outlives_a_restart_of_bird() {
     bird.ask("configure soft");
     until("both prefixes without the file", || include.exists() && world.prefixes() == BOTH);
 
-    // IPv6 is lost, and comes back, alone.
-    place.ip("address del 2001:db8::53/128 dev lo");
-    until("only IPv4", || world.prefixes() == [BOTH[0]]);
-    place.ip("address add 2001:db8::53/128 dev lo");
-    until("both families", || world.prefixes() == BOTH);
+    v6_goes_and_comes_back_alone(&place, &world);
     assert!(!daemon.log().contains("family=v4 WITHDRAWN"), "{}", daemon.log());
 
     // A graceful drain: less preferred first, then gone; and it stays so over a restart.

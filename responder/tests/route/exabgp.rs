@@ -3,7 +3,7 @@
 use std::{fs, process::Command};
 
 use crate::{
-    bird::{BOTH, node},
+    bird::{BOTH, MARKED, has_all_marks, node, v6_goes_and_comes_back_alone},
     harness::Node,
     place::{EDGE, Place, Running, WORLD, found, until},
 };
@@ -34,23 +34,15 @@ fn its_process_announces_marks_drains_and_outlives_restarts() {
     let place = Place::new(true);
     place.ip("address add fd00::1/128 dev lo");
     let world = place.world();
-    let node = node(
-        "as = 65001\nmed = 77\ncommunities = [\"65001:100\", \"65001:1:2\"]\nexabgp = { folder = \
-         \"exabgp\", next-hops = [\"10.0.0.1\", \"fd00::1\"] }\ndrain = { wait = \"1500ms\", prepend = \
-         2 }\n",
-    );
+    let node = node(&format!(
+        "{MARKED}exabgp = {{ folder = \"exabgp\", next-hops = [\"10.0.0.1\", \"fd00::1\"] }}\ndrain = {{ \
+         wait = \"1500ms\", prepend = 2 }}\n"
+    ));
     let mut daemon = node.serve();
     until("told that nobody listens", || daemon.log().contains("ExaBGP does not run"));
     let mut running = exabgp(&place, &node);
     until("both prefixes", || world.prefixes() == BOTH);
-    let heard = world.heard();
-    for prefix in BOTH {
-        let marks = &heard[prefix];
-        assert!(marks.contains("BGP.community: (65001,100)"), "{marks}");
-        assert!(marks.contains("BGP.large_community: (65001, 1, 2)"), "{marks}");
-        assert!(marks.contains("BGP.med: 77"), "{marks}");
-        assert!(marks.contains("BGP.as_path: 65001\n"), "{marks}");
-    }
+    has_all_marks(&world);
     until("acknowledged", || daemon.status()["services"][0]["fault"].is_null());
 
     // ExaBGP is killed and comes back.
@@ -60,11 +52,7 @@ fn its_process_announces_marks_drains_and_outlives_restarts() {
     until("both prefixes again", || world.prefixes() == BOTH);
     until("reconciled", || daemon.status()["services"][0]["fault"].is_null());
 
-    // IPv6 is lost, and comes back, alone.
-    place.ip("address del 2001:db8::53/128 dev lo");
-    until("only IPv4", || world.prefixes() == [BOTH[0]]);
-    place.ip("address add 2001:db8::53/128 dev lo");
-    until("both families", || world.prefixes() == BOTH);
+    v6_goes_and_comes_back_alone(&place, &world);
 
     assert_eq!(node.run(&["drain", "--config", "r.toml"]).code, Some(0));
     until("graceful shutdown", || {

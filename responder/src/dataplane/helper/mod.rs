@@ -32,6 +32,7 @@ use self::{process::Helper, worker::Worker};
 use super::{
     Attachment, Counters, Found, Mode, ReceiveScaling, Refused, Rows,
     maps::{FoundMemory, KernelMemory, Segments},
+    watch::{Samples, Watch},
 };
 use crate::store::{Store, Terms};
 
@@ -44,6 +45,8 @@ pub struct Settings {
     pub interfaces: Vec<String>,
     /// `xdp.receive-scaling`.
     pub receive_scaling: ReceiveScaling,
+    /// What the programs are to tell.
+    pub watch: Watch,
     /// The folder of pins.
     pub pins: PathBuf,
     /// Whether what is attached is to outlive the process.
@@ -126,7 +129,7 @@ pub struct Tried {
 pub enum Reply {
     /// [`Request::Find`]: the map of the root, if there is a store, and how many segments it has.
     Found(Option<u32>),
-    /// [`Request::Load`]: the maps of the root, of limits, of prefixes and of the counters.
+    /// [`Request::Load`]: the maps of the root, of limits, of prefixes, of the counters and of samples.
     Loaded {
         /// Whether what is attached is to outlive the process.
         lasting: bool,
@@ -155,6 +158,8 @@ pub struct Loaded {
     pub store: Arc<Store>,
     /// What they count.
     pub counters: CounterMap,
+    /// What they tell of queries that they answered, in shadow mode.
+    pub samples: Option<Samples>,
     /// Whether an earlier daemon left the store.
     pub adopted: bool,
     /// What is less than was asked for.
@@ -162,7 +167,11 @@ pub struct Loaded {
 }
 
 /// Where the hands are.
-pub struct Hands(Mutex<Place>);
+pub struct Hands {
+    place: Mutex<Place>,
+    /// Whether samples are wanted.
+    shadow: bool,
+}
 
 enum Place {
     Here(Box<Worker>),
@@ -172,7 +181,9 @@ enum Place {
 impl Hands {
     /// The process's own.
     pub fn own(settings: Settings) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Place::Here(Box::new(Worker::new(settings))))))
+        let shadow = settings.watch.shadow > 0;
+        let place = Mutex::new(Place::Here(Box::new(Worker::new(settings))));
+        Arc::new(Self { place, shadow })
     }
 
     /// Those of a helper, which is started with all privileges that this process has.
@@ -181,7 +192,8 @@ impl Hands {
     /// It cannot be started.
     pub fn beside(settings: &Settings) -> Result<Arc<Self>> {
         let helper = Helper::start(settings).context("cannot start the helper process")?;
-        Ok(Arc::new(Self(Mutex::new(Place::Beside(helper)))))
+        let shadow = settings.watch.shadow > 0;
+        Ok(Arc::new(Self { place: Mutex::new(Place::Beside(helper)), shadow }))
     }
 
     /// Whether they can still be asked.
@@ -212,8 +224,8 @@ impl Hands {
         });
         let (reply, descriptors) = self.ask(&Request::Load { found: found.is_some() })?;
         let Reply::Loaded { lasting, warning } = reply else { return Err(unexpected()) };
-        let [root, limits, listed, counters] =
-            <[OwnedFd; 4]>::try_from(descriptors).map_err(|_| unexpected())?;
+        let [root, limits, listed, counters, samples] =
+            <[OwnedFd; 5]>::try_from(descriptors).map_err(|_| unexpected())?;
         let (hands, adopted) = (Arc::clone(self) as Arc<dyn Segments>, found.is_some());
         let maps = [root, limits, listed];
         let memory = KernelMemory::new(maps, found.unwrap_or_default(), hands, lasting)?;
@@ -230,7 +242,8 @@ impl Hands {
             store
         };
         let counters = CounterMap::open(counters)?;
-        Ok(Loaded { store: Arc::new(store), counters, adopted, warning })
+        let samples = self.shadow.then(|| Samples::open(samples)).transpose()?;
+        Ok(Loaded { store: Arc::new(store), counters, samples, adopted, warning })
     }
 
     /// The segments of the store that an earlier daemon left, if there is one; an error where it cannot be
@@ -316,7 +329,7 @@ impl Hands {
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask(&self, request: &Request) -> Result<(Reply, Vec<OwnedFd>)> {

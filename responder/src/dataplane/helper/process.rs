@@ -26,7 +26,7 @@ use crate::{privilege, telemetry};
 /// The longest message, in octets: the longest is a warning with the end of a verifier's log.
 const MESSAGE: usize = 64 * 1024;
 /// The most descriptors of one message.
-const DESCRIPTORS: usize = 4;
+const DESCRIPTORS: usize = 5;
 
 /// The other process, from the daemon's side.
 pub(super) struct Helper {

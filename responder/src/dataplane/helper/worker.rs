@@ -127,9 +127,11 @@ impl Worker {
         let pins = pins?;
         let lasting = pins.is_lasting();
         let found = self.found.take().filter(|_| found);
-        let (programs, maps) = DataPlane::load_maps(Some(pins), found, self.occupants.clone())?;
+        let (programs, maps) =
+            DataPlane::load_maps(Some(pins), found, self.occupants.clone(), self.settings.watch)?;
         let mut descriptors = Vec::from(maps.descriptors()?);
         descriptors.push(programs.counters_descriptor()?);
+        descriptors.push(programs.samples_descriptor()?);
         self.segments = maps.segments();
         (self.programs, self.maps) = (Some(programs), Some(maps));
         Ok((Reply::Loaded { lasting, warning }, descriptors))
