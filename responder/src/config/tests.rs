@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use super::{Config, Reading, ZoneSource};
-use crate::dataplane::{Mode, ReceiveScaling};
+use crate::dataplane::{Mode, ReceiveScaling, watch::Watch};
 
 /// The sample of the design, word for word.
 const SAMPLE: &str = r#"
@@ -71,6 +71,7 @@ fn the_sample_of_the_design_works_as_it_stands() {
     assert_eq!(config.xdp.receive_scaling, ReceiveScaling::Auto);
     assert_eq!(config.pins(), Path::new("/sys/fs/bpf/responder/scl1"));
     assert_eq!(config.xdp.lease, Duration::from_secs(6 * 3600));
+    assert_eq!(config.xdp.watch, Watch::default(), "the programs tell nothing");
     assert_eq!(config.keys[0].name, "client-sv.");
     let file = ZoneSource::File("/etc/responder/zones/lac.zone".into());
     assert_eq!(config.zones[0].source, file);
@@ -179,6 +180,16 @@ fn receive_scaling_has_three_words() {
         faults_beside_listen("[xdp]\nmode = \"off\"\nreceive-scaling = \"yes\""),
         ["4:19: receive-scaling in [xdp]: \"yes\": one of \"auto\", \"on\" and \"off\""]
     );
+}
+
+#[test]
+fn what_the_programs_tell_is_a_number_and_a_word() {
+    let text = "[listen]\naddresses = [\"192.0.2.53\"]\n[xdp]\nmode = \"off\"\nshadow = 1000\ndebug = true";
+    assert_eq!(parse(text).config.xdp.watch, Watch { shadow: 1000, debug: true });
+    let faults = faults_beside_listen("[xdp]\nmode = \"off\"\nshadow = true\ndebug = 1");
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].starts_with("4:10: shadow in [xdp]"), "{faults:?}");
+    assert!(faults[1].starts_with("5:9: debug in [xdp]"), "{faults:?}");
 }
 
 #[test]
