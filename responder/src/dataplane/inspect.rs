@@ -1,10 +1,7 @@
 //! Whether the programs still hang where they were attached, as the kernel tells it now.
 
 use anyhow::Result;
-use aya::{
-    programs::{SchedClassifier, TcAttachType, Xdp},
-    sys::SyscallError,
-};
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp};
 use serde::{Deserialize, Serialize};
 
 use super::{Attachment, DataPlane, Mode, TcHook, trial::HookPoint};
@@ -79,14 +76,8 @@ pub fn fault_of_xdp(interface: &str, found: Option<u32>, ours: u32) -> Option<St
 fn has_tcx(interface: &str, ours: u32) -> Result<Option<bool>> {
     match SchedClassifier::query_tcx(interface, TcAttachType::Ingress) {
         Ok((_, programs)) => Ok(Some(programs.iter().any(|program| program.id() == ours))),
-        Err(error) => {
-            let error = anyhow::Error::from(error);
-            let denied = error.chain().any(|cause| {
-                cause
-                    .downcast_ref::<SyscallError>()
-                    .is_some_and(|call| super::denied(&call.io_error))
-            });
-            if denied { Ok(None) } else { Err(error) }
-        }
+        // Without CAP_SYS_ADMIN the kernel tells the programs' numbers, and aya may not look at them.
+        Err(ProgramError::SyscallError(call)) if super::denied(&call.io_error) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

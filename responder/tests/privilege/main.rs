@@ -9,13 +9,13 @@ mod intruder;
 mod node;
 mod space;
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use hickory_proto::rr::RecordType;
 
 use self::{
     harness::query,
-    node::{Confined, USER},
+    node::{Confined, SERVICE, USER},
 };
 
 /// `CAP_NET_ADMIN`, `CAP_SYS_NICE`, `CAP_PERFMON`, `CAP_BPF`: the bits of linux/capability.h.
@@ -83,6 +83,63 @@ fn it_serves_and_reloads_and_leaves_nothing_behind() {
     daemon.signal(libc::SIGTERM);
     assert_eq!(daemon.wait(), Some(0), "{}", daemon.log());
     assert_eq!(node.pins(), Vec::<String>::new());
+}
+
+#[test]
+fn one_that_was_killed_is_followed_by_one_that_goes_on_with_its_store() {
+    let node = Confined::new("");
+    let daemon = node.serve();
+    assert_eq!(daemon.status()["data-plane"]["adopted"], false);
+    let program = |daemon: &harness::Daemon<'_>| {
+        daemon.status()["data-plane"]["attachments"][0]["program"].clone()
+    };
+    let before = program(&daemon);
+    // Dropped, it is killed.
+    drop(daemon);
+    assert!(node.pins().iter().any(|pin| pin.starts_with("xdp-")), "{:?}", node.pins());
+    let mut daemon = node.serve();
+    assert_eq!(daemon.status()["data-plane"]["adopted"], true, "{}", daemon.log());
+    assert_ne!(program(&daemon), before);
+    assert_eq!(daemon.zone("a.example.")["serial"], 7);
+    // What it goes on with it can write.
+    daemon.node.write("a.zone", &harness::small_zone(8));
+    node.give_away("a.zone");
+    daemon.signal(libc::SIGHUP);
+    daemon.until("the new serial", || daemon.zone("a.example.")["serial"] == 8);
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(daemon.wait(), Some(0), "{}", daemon.log());
+    assert_eq!(node.pins(), Vec::<String>::new());
+}
+
+#[test]
+fn its_services_are_announced_by_the_helper_and_judged_by_the_kernels_program() {
+    let node = Confined::with_addresses(
+        &["127.0.0.1", SERVICE],
+        "[[service]]\nname = \"any\"\nprefixes = [\"192.0.2.0/24\"]\naddress = { interface = \"lo\" \
+         }\nhealth = { interval = \"100ms\" }\n",
+    );
+    // Without a carrier there is nothing to announce.
+    let up = Command::new("ip").args(["link", "set", "v1", "up"]).status().unwrap();
+    assert!(up.success());
+    let has_address = || {
+        let shown = Command::new("ip").args(["address", "show", "dev", "lo"]).output().unwrap();
+        String::from_utf8_lossy(&shown.stdout).contains(&format!("inet {SERVICE}/"))
+    };
+    assert!(!has_address());
+    let mut daemon = node.serve();
+    let family = || daemon.status()["services"][0]["families"][0].clone();
+    daemon.until("the route", || family()["route"] == "announced");
+    assert!(has_address(), "{}", daemon.log());
+    let family = family();
+    assert_eq!(family["faults"], serde_json::json!([]), "{family}");
+    // No note says that the programs could not be tried; and what was tried is told from what came.
+    assert_eq!(family["notes"], serde_json::json!([]), "{family}");
+    let plane = daemon.status()["data-plane"].clone();
+    assert!(plane["probes"]["positive"].as_u64() > Some(0), "{plane}");
+    assert_eq!(plane["xdp"]["answered"], 0, "{plane}");
+    daemon.signal(libc::SIGTERM);
+    assert_eq!(daemon.wait(), Some(0), "{}", daemon.log());
+    assert!(!has_address(), "{}", daemon.log());
 }
 
 #[test]

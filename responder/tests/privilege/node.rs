@@ -14,6 +14,8 @@ use crate::{
     space::separate,
 };
 
+/// An address that a service may announce.
+pub const SERVICE: &str = "192.0.2.53";
 /// A user that every system has, and that owns nothing.
 pub const USER: &str = "nobody";
 
@@ -24,15 +26,21 @@ pub fn user(name: &str) -> u32 {
 /// A node in a network namespace of its own: the calling thread's.
 pub struct Confined {
     pub node: Node,
+    addresses: &'static [&'static str],
     /// What gives the intruder a zone to check.
     primary: Option<Node>,
 }
 
 impl Confined {
     pub fn new(more: &str) -> Self {
+        Self::with_addresses(&["127.0.0.1"], more)
+    }
+
+    /// One that answers at other addresses too.
+    pub fn with_addresses(addresses: &'static [&'static str], more: &str) -> Self {
         separate();
         let node = Node::new("");
-        let confined = Self { node, primary: None };
+        let confined = Self { node, addresses, primary: None };
         confined.configure(more);
         confined
     }
@@ -80,9 +88,9 @@ impl Confined {
             "r.toml",
             &format!(
                 "[node]\nid = \"test-node\"\nstate = \"state\"\nuser = \"{USER}\"\n[listen]\naddresses = \
-                 [\"127.0.0.1\"]\nport = {}\n[xdp]\nmode = \"native\"\ninterfaces = [\"v0\"]\npins = \
+                 {:?}\nport = {}\n[xdp]\nmode = \"native\"\ninterfaces = [\"v0\"]\npins = \
                  \"bpf\"\n{}{more}",
-                node.port,
+                self.addresses, node.port,
                 zones(&[("a.example.", "a.zone")])
             ),
         );
