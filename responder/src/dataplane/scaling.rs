@@ -28,12 +28,16 @@ pub enum ReceiveScaling {
     Off,
 }
 
-/// An interface whose work the daemon has spread; as it was found when dropped.
+/// An interface whose work the daemon has spread; as it was found when dropped, unless another one has its name
+/// by then.
 ///
 /// A killed daemon leaves it spread: that changes who does the work, not what is done, and goes with
 /// `echo 0 > /sys/class/net/INTERFACE/threaded` and the same for `queues/rx-*/rps_cpus` there.
 #[derive(Debug)]
 pub struct Scaling {
+    interface: String,
+    /// Another number is another interface, whatever its name.
+    index: u32,
     switches: Vec<Switch>,
 }
 
@@ -48,7 +52,8 @@ impl Scaling {
             return Ok(None);
         }
         let folder = Path::new("/sys/class/net").join(interface);
-        if read(&folder.join("ifindex"))? != index(interface).to_string() {
+        let index = index(interface);
+        if read(&folder.join("ifindex"))? != index.to_string() {
             bail!("/sys shows another network namespace's {interface}");
         }
         let queues = receive_queues(&folder)?;
@@ -64,14 +69,28 @@ impl Scaling {
         for queue in queues {
             switches.extend(Switch::set(queue.join("rps_cpus"), &everyone)?);
         }
-        Ok((!switches.is_empty()).then_some(Self { switches }))
+        let interface = interface.to_owned();
+        Ok((!switches.is_empty()).then_some(Self { interface, index, switches }))
+    }
+
+    /// The interface.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// Whether its interface is gone: one that has come back by its name is another, and what was found on the
+    /// former is of no use to it.
+    pub fn is_former(&self) -> bool {
+        self.index != index(&self.interface)
     }
 }
 
 impl Drop for Scaling {
     fn drop(&mut self) {
+        if self.is_former() {
+            return;
+        }
         for Switch { file, found } in &self.switches {
-            // The interface may be gone, and the switch with it.
             if let Err(error) = fs::write(file, found) {
                 tracing::debug!("{}: {error}", file.display());
             }

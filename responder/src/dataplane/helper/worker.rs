@@ -154,9 +154,10 @@ impl Worker {
         }
         let mut attachment = self.programs()?.attach(interface, mode)?;
         if attachment.mode != Mode::Off {
-            let scaling = spread(interface, receive_scaling);
-            attachment.receive_scaling = scaling.is_some();
-            self.scaled.extend(scaling);
+            self.scaled.retain(|scaling| !scaling.is_former());
+            self.scaled.extend(spread(interface, receive_scaling));
+            attachment.receive_scaling =
+                self.scaled.iter().any(|scaling| scaling.interface() == interface);
         }
         Ok(attachment)
     }
