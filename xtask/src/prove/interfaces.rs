@@ -16,6 +16,7 @@ use crate::{
     cleanup::Scratch,
     daemon::Daemon,
     net::{CLIENT, Pair, SERVER_INTERFACE},
+    process,
     refereeing::peers::Zone,
     strict::Name,
 };
@@ -73,8 +74,22 @@ pub fn run(args: &Args) -> anyhow::Result<Outcome> {
     // Two links, the counters and the store: what the lost interfaces had is gone.
     let tidy = pinned == 4;
     steps.insert("pins".to_owned(), pinned.into());
+    let spread = scaling(&pair)?;
     daemon.end(libc::SIGTERM, Duration::from_secs(10))?;
-    Ok(Outcome { holds: holds && tidy, figures: Value::Object(steps) })
+    // What was found on the interface that is there now, not on those that are gone.
+    let found = scaling(&pair)?;
+    let restored = spread != found && found.iter().all(|value| value.chars().all(|c| c == '0'));
+    let values = json!({ "while the daemon runs": spread, "afterwards": found });
+    steps.insert("receive scaling".to_owned(), values);
+    Ok(Outcome { holds: holds && tidy && restored, figures: Value::Object(steps) })
+}
+
+/// How the work of the interface's receive queue is spread: threaded NAPI, and the mask of RPS.
+fn scaling(pair: &Pair) -> anyhow::Result<Vec<String>> {
+    let folder = format!("/sys/class/net/{SERVER_INTERFACE}");
+    let mut cat = pair.server.command("cat");
+    cat.args([format!("{folder}/threaded"), format!("{folder}/queues/rx-0/rps_cpus")]);
+    Ok(process::output(&mut cat)?.lines().map(str::to_owned).collect())
 }
 
 /// A daemon, and where it is asked and what it says.

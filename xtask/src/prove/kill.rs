@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Queries per second: steady, and well below what one core of a small machine answers.
-const RATE: u32 = 20_000;
+pub const RATE: u32 = 20_000;
 /// How long a load goes on before something happens to the daemon, and between two happenings.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -129,9 +129,11 @@ fn other_layout(folder: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// What one step found.
-struct Step {
-    holds: bool,
-    figures: Value,
+pub struct Step {
+    /// Whether it is as claimed.
+    pub holds: bool,
+    /// The figures.
+    pub figures: Value,
 }
 
 impl Step {
@@ -209,49 +211,13 @@ impl Node {
         Ok(file.write_all(b"another-name.lac. 60 IN A 192.0.2.1\n")?)
     }
 
-    /// Runs a steady load while something happens to the daemon. No query may stay without a reply: by the
-    /// client's count or by the kernel's, since either loses some to a machine that is busy otherwise (the
-    /// client replies that it cannot take in time, the kernel's queries that the veth drops on the way).
     fn lossless(
         &self,
         daemon: &mut Daemon,
         happen: impl FnOnce(&mut Daemon) -> anyhow::Result<Value>,
     ) -> anyhow::Result<Step> {
-        let before = answered(daemon)?;
-        let (flood, happened) = self.during_load(self.seconds, || happen(daemon))?;
-        // The counters are pinned too: they go on.
-        let answered = answered(daemon)?.saturating_sub(before);
-        let lost = |replies| flood.queries.saturating_sub(replies);
-        let figures = json!({
-            "queries": flood.queries,
-            "lost by the client's count": lost(flood.replies),
-            "lost by the kernel's count": lost(answered),
-            "happened": happened,
-        });
-        let lost = lost(flood.replies).min(lost(answered));
-        Ok(Step { holds: lost == 0 && flood.queries > u64::from(RATE), figures })
-    }
-
-    fn during_load(
-        &self,
-        seconds: u32,
-        happen: impl FnOnce() -> anyhow::Result<Value>,
-    ) -> anyhow::Result<(Flood, Value)> {
-        thread::scope(|scope| {
-            let load = scope.spawn(|| kxdpgun(&self.pair, &self.queries, RATE, seconds));
-            thread::sleep(PAUSE);
-            let start = Instant::now();
-            let happened = happen()?;
-            let took = start.elapsed() + PAUSE;
-            let flood =
-                load.join().map_err(|_| anyhow::anyhow!("the generator's thread failed"))??;
-            ensure!(
-                took < Duration::from_secs(seconds.into()),
-                "the load ended before what was to happen: {} s",
-                took.as_secs()
-            );
-            Ok((flood, happened))
-        })
+        let field = Field { pair: &self.pair, queries: &self.queries, seconds: self.seconds };
+        field.lossless(daemon, |daemon| daemon.status(), happen)
     }
 
     /// Dead for longer than the lease: everything is passed, and nobody is there. Alive again: answered.
@@ -296,9 +262,68 @@ impl Node {
     }
 }
 
+/// Where a load is lossless or is not.
+pub struct Field<'f> {
+    /// The generator's side, and the server's.
+    pub pair: &'f Pair,
+    /// What is asked.
+    pub queries: &'f Path,
+    /// How long each load lasts, in seconds.
+    pub seconds: u32,
+}
+
+impl Field<'_> {
+    /// Runs a steady load while something happens to what is served by. No query may stay without a reply: by
+    /// the client's count or by the kernel's, since either loses some to a machine that is busy otherwise (the
+    /// client replies that it cannot take in time, the kernel's queries that the veth drops on the way).
+    ///
+    /// # Errors
+    /// When something cannot be measured, or what happens fails or takes longer than the load.
+    pub fn lossless<T>(
+        &self,
+        server: &mut T,
+        status: impl Fn(&T) -> anyhow::Result<Value>,
+        happen: impl FnOnce(&mut T) -> anyhow::Result<Value>,
+    ) -> anyhow::Result<Step> {
+        let before = answered(&status(server)?)?;
+        let (flood, happened) = self.during_load(|| happen(server))?;
+        // The counters are pinned too: they go on.
+        let answered = answered(&status(server)?)?.saturating_sub(before);
+        let lost = |replies| flood.queries.saturating_sub(replies);
+        let figures = json!({
+            "queries": flood.queries,
+            "lost by the client's count": lost(flood.replies),
+            "lost by the kernel's count": lost(answered),
+            "happened": happened,
+        });
+        let lost = lost(flood.replies).min(lost(answered));
+        Ok(Step { holds: lost == 0 && flood.queries > u64::from(RATE), figures })
+    }
+
+    fn during_load(
+        &self,
+        happen: impl FnOnce() -> anyhow::Result<Value>,
+    ) -> anyhow::Result<(Flood, Value)> {
+        thread::scope(|scope| {
+            let load = scope.spawn(|| kxdpgun(self.pair, self.queries, RATE, self.seconds));
+            thread::sleep(PAUSE);
+            let start = Instant::now();
+            let happened = happen()?;
+            let took = start.elapsed() + PAUSE;
+            let flood =
+                load.join().map_err(|_| anyhow::anyhow!("the generator's thread failed"))??;
+            ensure!(
+                took < Duration::from_secs(self.seconds.into()),
+                "the load ended before what was to happen: {} s",
+                took.as_secs()
+            );
+            Ok((flood, happened))
+        })
+    }
+}
+
 /// What both hooks have answered so far.
-fn answered(daemon: &Daemon) -> anyhow::Result<u64> {
-    let status = daemon.status()?;
-    let count = |hook| servers::counters(&status, hook)["answered"].as_u64();
+fn answered(status: &Value) -> anyhow::Result<u64> {
+    let count = |hook| servers::counters(status, hook)["answered"].as_u64();
     Ok(count("xdp").context("no counters")? + count("tc").context("no counters")?)
 }

@@ -3,6 +3,7 @@
 
 mod atomic;
 mod catalog;
+pub mod clock;
 mod crash_commit;
 mod ferret;
 mod fuzz;
@@ -18,6 +19,7 @@ pub mod root;
 mod root_nsd;
 pub mod servers;
 mod soak;
+mod systemd;
 mod transfers;
 mod trial;
 mod validate;
@@ -170,10 +172,22 @@ const CHECKS: &[Check] = &[
         run: kill_anywhere::run,
     },
     Check {
+        name: "clock",
+        claim: "the wall clock is set a year on and back: neither the lease nor a zone's expiry heeds it; both \
+                end when they should, with nobody but the kernel there",
+        run: clock::run,
+    },
+    Check {
         name: "soak",
         claim: "floods, reloads, transfers, kills and restarts for 15 minutes: the verdicts are as many as \
                 the interface's packets, exactly; memory, descriptors and kernel objects do not grow",
         run: soak::run,
+    },
+    Check {
+        name: "systemd",
+        claim: "the package under a systemd of its own, as another user: killed, restarted, reloaded, frozen \
+                until the watchdog acts, no answer is lost; stopped, it leaves nothing attached",
+        run: systemd::run,
     },
     Check {
         name: "interfaces",
