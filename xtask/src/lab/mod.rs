@@ -108,6 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 begun.elapsed().as_secs()
             );
             // Whoever looks, or ends it, has the figures so far.
+            results.seconds = begun.elapsed().as_secs();
             results.write(cloud.topology(), &folder)?;
         }
     }
