@@ -3,7 +3,11 @@
 #[path = "../everywhere/packet.rs"]
 pub mod packet;
 
-use std::process::Command;
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    process::Command,
+};
 
 use packet::{Headers, query};
 
@@ -40,6 +44,18 @@ impl Served {
         );
         node.write("a.zone", &small_zone(7));
         Self { node }
+    }
+
+    /// Has the daemon become somebody who owns nothing, and a helper keep the privileges.
+    pub fn of_nobody(self) -> Self {
+        let file = self.node.path("r.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        self.node.write("r.toml", &text.replace("[node]\n", "[node]\nuser = \"nobody\"\n"));
+        fs::set_permissions(self.node.path("."), Permissions::from_mode(0o777)).unwrap();
+        for name in ["r.toml", "a.zone"] {
+            fs::set_permissions(self.node.path(name), Permissions::from_mode(0o644)).unwrap();
+        }
+        self
     }
 
     /// What stands in front of a query to it, in both families.

@@ -148,6 +148,21 @@ fn the_log_of_the_packet_path_has_a_line_for_each_query() {
     }
 }
 
+#[test]
+fn a_daemon_without_privileges_compares_and_its_helper_writes_the_log() {
+    let served = Served::new("native", "shadow = 1\ndebug = true").of_nobody();
+    let daemon = served.node.serve_with(|command| {
+        command.env("RESPONDER_LOG", "info,query=debug");
+    });
+    let wire = Wire::on("v1");
+    let [headers, _] = served.headers();
+    wire.ask(&headers.frame(&served.query(1)), |frame| Packet::read(frame).is_ok());
+    daemon.until("the line", || daemon.log().contains("DEBUG query hook=\"xdp\" client="));
+    let shadow = || daemon.status()["data-plane"]["shadow"].clone();
+    daemon.until("an answer that is the same", || shadow()["equal"].as_u64() > Some(0));
+    assert_eq!(shadow()["different"], 0, "{}", daemon.log());
+}
+
 /// Programs that tell of every answer, over a store of ours.
 fn watched() -> (DataPlane, Arc<Store>, Samples) {
     let options = StoreOptions { udp_size: 1232, id: "shadow".into() };
