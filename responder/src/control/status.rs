@@ -1,6 +1,6 @@
 //! The daemon's account of itself, as `responder status --json` prints it.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -150,14 +150,22 @@ pub struct LastCommit {
     pub owners: u64,
     /// Names written anew: those, and what hangs on them.
     pub written: u64,
-    /// From the first look at the store until nobody read the former version any more.
+    /// From the hand-over of the change until nobody read the former version any more.
     pub microseconds: u64,
+    /// Those of them that went by until it was on its way to the disk.
+    #[serde(default)]
+    pub disk_microseconds: u64,
 }
 
 impl From<Committed> for LastCommit {
     fn from(commit: Committed) -> Self {
-        let microseconds = u64::try_from(commit.took.as_micros()).unwrap_or(u64::MAX);
-        Self { owners: commit.owners, written: commit.written, microseconds }
+        let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Self {
+            owners: commit.owners,
+            written: commit.written,
+            microseconds: microseconds(commit.steps.total()),
+            disk_microseconds: microseconds(commit.steps.kept),
+        }
     }
 }
 

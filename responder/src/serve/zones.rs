@@ -372,7 +372,8 @@ fn log_load(name: &str, result: &Result<Loaded, String>, milliseconds: u64) {
                     serial = commit.serial,
                     owners = commit.owners,
                     written = commit.written,
-                    microseconds = commit.took.as_micros() as u64,
+                    microseconds = commit.steps.total().as_micros() as u64,
+                    "to disk" = commit.steps.kept.as_micros() as u64,
                     "changes committed"
                 );
             }

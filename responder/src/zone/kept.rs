@@ -17,11 +17,11 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use tracing::{debug, error, warn};
 
+pub use self::commit::Steps;
 use self::commit::{Trouble, Work};
 use super::{
     Arrivals, Progress,
@@ -135,8 +135,8 @@ pub struct Committed {
     pub owners: u64,
     /// Names written anew: those, and what hangs on them.
     pub written: u64,
-    /// From the first look at the store until nobody reads the former version.
-    pub took: Duration,
+    /// How long each step took.
+    pub steps: Steps,
 }
 
 /// A zone that was compiled as a whole.
@@ -432,11 +432,11 @@ impl Kept {
     }
 
     fn committed(&mut self, done: commit::Done) -> Committed {
-        let commit::Done { changed, owners, records, took } = done;
+        let commit::Done { changed, owners, records, steps } = done;
         self.names = self.names + changed.added - changed.removed;
         self.agrees = true;
         let (serial, written, names) = (changed.serial, changed.written, self.names);
-        Committed { serial, names, records, owners, written, took }
+        Committed { serial, names, records, owners, written, steps }
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) use self::compile::write_index;
 pub use self::{
     arrivals::Arrivals,
     guard::Refusal,
-    kept::{Committed, Kept, Purpose, Shelf},
+    kept::{Committed, Kept, Purpose, Shelf, Steps},
     life::Life,
     progress::{Phase, Progress, watched},
     restore::{compact, restore},

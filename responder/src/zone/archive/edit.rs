@@ -132,6 +132,11 @@ impl<'a> Edit<'a> {
         check(generation, committed)
     }
 
+    /// What it is an edit of.
+    pub(super) fn generation(&self) -> &Generation {
+        self.generation
+    }
+
     /// The number of records under a key, and the name servers that have an entry for it.
     fn present(&self, key: &[u8]) -> Result<(u64, Targets), Error> {
         let Some(owner) = self.owner(key)? else { return Ok((0, Targets::new())) };

@@ -41,6 +41,7 @@ mod rebuild;
 mod run;
 #[cfg(test)]
 mod tests;
+mod warm;
 mod whole;
 
 use std::{

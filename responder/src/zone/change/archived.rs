@@ -63,6 +63,10 @@ impl<'e> Contents<'e> for Archived<'e, '_> {
         keys
     }
 
+    fn expect<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.edit.expect(keys);
+    }
+
     fn fault(&self) -> Option<String> {
         self.fault.borrow().clone()
     }

@@ -52,6 +52,8 @@ pub trait Contents<'a> {
     /// The nodes for which a hash from `from` on and before `to` was looked up in the chain of NSEC3; the
     /// hashes are a ring. None as `to`: round to `from` again.
     fn dependents(&self, from: &[u8], to: Option<&[u8]>) -> Vec<Key>;
+    /// Tells that these owners are about to be asked for, where it is quicker to get many at a time.
+    fn expect<'k>(&self, _keys: impl Iterator<Item = &'k [u8]>) {}
     /// Why the contents could not be read, if a question found that out.
     fn fault(&self) -> Option<String>;
 }
@@ -149,6 +151,7 @@ pub fn prepare<'s, 'a>(
     }
     affected.insert(apex_key.clone());
     affected::with_parents(&mut affected, &apex_key);
+    contents.expect(affected.iter().filter(|key| !changed.contains(*key)).map(Vec::as_slice));
     let mut result = Changed::default();
     let mut labels = 0;
     // From the last to the first: a node is written after those below it, and knows its wildcard.

@@ -36,6 +36,7 @@ impl From<Error> for Unfit {
 pub fn apply(edit: &mut Edit<'_>, differences: &[Difference]) -> Result<BTreeSet<Key>, Unfit> {
     let mut touched: BTreeMap<Key, Held> = BTreeMap::new();
     let mut key = Key::new();
+    edit.expect(owners(differences).iter().map(Vec::as_slice));
     for part in differences.iter().flat_map(Difference::parts) {
         let (Part::Present(record) | Part::Gone(record)) = part;
         key.clear();
@@ -57,6 +58,18 @@ pub fn apply(edit: &mut Edit<'_>, differences: &[Difference]) -> Result<BTreeSet
         edit.put(&held.lend(key))?;
     }
     Ok(touched.into_keys().collect())
+}
+
+/// The owners that differences name.
+fn owners(differences: &[Difference]) -> BTreeSet<Key> {
+    let parts = differences.iter().flat_map(Difference::parts);
+    parts
+        .map(|(Part::Present(record) | Part::Gone(record))| {
+            let mut key = Key::new();
+            sort_key(record.owner, &mut key);
+            key
+        })
+        .collect()
 }
 
 /// An owner at work.

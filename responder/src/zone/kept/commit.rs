@@ -37,8 +37,38 @@ pub struct Done {
     pub owners: u64,
     /// Records of the zone.
     pub records: u64,
-    /// From the first look at the store until nobody reads the former version.
-    pub took: Duration,
+    /// How long each step took.
+    pub steps: Steps,
+}
+
+/// How long the steps of a change took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Written into an edit of the archive.
+    pub edited: Duration,
+    /// Worked out in the store, beside what is served.
+    pub prepared: Duration,
+    /// On its way to the disk.
+    pub kept: Duration,
+    /// Published, and the version before left by all its readers.
+    pub published: Duration,
+}
+
+impl Steps {
+    /// All of them.
+    pub fn total(&self) -> Duration {
+        self.edited + self.prepared + self.kept + self.published
+    }
+}
+
+/// Times one step after the other.
+struct Watch(Instant);
+
+impl Watch {
+    fn lap(&mut self) -> Duration {
+        let now = Instant::now();
+        now - std::mem::replace(&mut self.0, now)
+    }
 }
 
 /// Why a change was not made.
@@ -78,12 +108,13 @@ impl Work<'_> {
         owners: impl Iterator<Item = Owner<'a>>,
         most: u64,
     ) -> Result<Option<Done>, Trouble> {
+        let mut watch = Watch(Instant::now());
         let mut writer = self.archive.writer()?;
         let mut edit = writer.begin()?;
         let Some((keys, difference)) = rewrite(self.archive, &mut edit, owners, most)? else {
             return Ok(None);
         };
-        self.settle(edit, &keys, &[difference]).map(Some)
+        self.settle(edit, &keys, &[difference], watch.lap(), watch).map(Some)
     }
 
     /// Applies differences to archive and store.
@@ -92,6 +123,7 @@ impl Work<'_> {
         differences: &[Difference],
         guards: Option<&Guards>,
     ) -> Result<Done, Trouble> {
+        let mut watch = Watch(Instant::now());
         let mut writer = self.archive.writer()?;
         let mut edit = writer.begin()?;
         let before = Some(edit.records()?);
@@ -112,7 +144,7 @@ impl Work<'_> {
             let subject = Subject { apex, before, records, owners: &owners };
             guards.judge(&subject).map_err(Trouble::Judged)?;
         }
-        self.settle(edit, &keys, differences)
+        self.settle(edit, &keys, differences, watch.lap(), watch)
     }
 
     /// Works out what an edit changes in the store, makes it durable and publishes it.
@@ -121,17 +153,21 @@ impl Work<'_> {
         mut edit: Edit<'_>,
         keys: &BTreeSet<Key>,
         differences: &[Difference],
+        edited: Duration,
+        mut watch: Watch,
     ) -> Result<Done, Trouble> {
-        let started = Instant::now();
         let apex = self.archive.apex();
         let (changed, ready) = change::prepare(self.store, apex, &Archived::new(&edit), keys)
             .map_err(Trouble::Refused)?;
+        let prepared = watch.lap();
         change::file(&mut edit, &changed)?;
         note(&mut edit, keys, differences, self.journal, self.life)?;
         let records = edit.records()?;
         edit.commit(false)?;
+        let kept = watch.lap();
         ready.finish().map_err(|error| Trouble::Refused(Refused::Store(error)))?;
-        Ok(Done { changed, owners: keys.len() as u64, records, took: started.elapsed() })
+        let steps = Steps { edited, prepared, kept, published: watch.lap() };
+        Ok(Done { changed, owners: keys.len() as u64, records, steps })
     }
 }
 
