@@ -1,6 +1,6 @@
 //! Differences applied to an archive and told from it; a zone restored from it.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use responder_common::wire::rtype;
 
