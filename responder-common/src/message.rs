@@ -4,7 +4,7 @@
 
 use crate::{
     bounds, checksum,
-    limit::cookie,
+    limit::{cookie, switch},
     name::{keep, lower},
     platform::Platform,
     scratch::{Scratch, edns},
@@ -38,7 +38,12 @@ pub fn parse<P: Platform>(platform: &P, s: &mut Scratch, ceiling: u32, stream: b
     if operation != opcode::QUERY {
         return refuse(s, rcode::NOTIMP, Verdict::NotImp);
     }
-    if s.number(4) != 1 || !question(platform, s, length) {
+    // Without a question, a client that wants nothing but a cookie (RFC 7873, section 5.4).
+    let bare = s.number(4) == 0 && platform.root().limiting & switch::COOKIES != 0;
+    if bare {
+        s.qtype.set(0);
+        s.position.set(u32::from(wire::HEADER));
+    } else if s.number(4) != 1 || !question(platform, s, length) {
         return refuse(s, rcode::FORMERR, Verdict::FormErr);
     }
     let qtype = s.qtype.get();
@@ -53,10 +58,11 @@ pub fn parse<P: Platform>(platform: &P, s: &mut Scratch, ceiling: u32, stream: b
     if additional != 0 {
         match opt(platform, s, length, additional) {
             Next::Continue => {}
+            _ if bare => return malformed(s),
             other => return other,
         }
     }
-    if s.position.get() != length {
+    if s.position.get() != length || (bare && s.edns.get() & edns::COOKIE == 0) {
         return malformed(s);
     }
     if s.edns.get() & edns::PRESENT != 0 && !stream {
@@ -66,6 +72,10 @@ pub fn parse<P: Platform>(platform: &P, s: &mut Scratch, ceiling: u32, stream: b
     if s.edns.get() & edns::BAD_VERSION != 0 {
         s.rcode.set(u32::from(rcode::BADVERS));
         s.verdict.set(Verdict::BadVersion as u32);
+        return Next::Reply;
+    }
+    if bare {
+        s.verdict.set(Verdict::Cookie as u32);
         return Next::Reply;
     }
     Next::Continue

@@ -126,6 +126,8 @@ verdicts! {
     Slipped = Reply "limited-slip",
     /// The same, to a client that can come back with the cookie (RFC 7873, section 5.2.3).
     BadCookie = Reply "badcookie",
+    /// Nothing but a cookie, to a client that asks for nothing else (RFC 7873, section 5.4).
+    Cookie = Reply "cookie",
 
     /// A response, not a query: answering would make loops.
     NotQuery = Drop "drop-response",

@@ -5,7 +5,7 @@
 #[path = "everywhere/packet.rs"]
 mod packet;
 
-use std::{collections::HashMap, net::IpAddr, path::Path, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, path::Path, sync::Arc, time::Instant};
 
 use responder::{
     answer::{Answerer, Transport},
@@ -175,18 +175,21 @@ fn octets_beyond_those_of_the_queries_are_bounded_by_source_and_by_what_lies_aro
     store.set_limits(&bound);
     let message = query(1, APEX, rtype::SOA, Some((1232, true)));
     for around in ["198.51", "2001:db8"] {
+        // What is earned meanwhile comes on top: other tests run beside.
+        let start = Instant::now();
+        let most = |bound: u32| bound + bound / 60 * (start.elapsed().as_secs() as u32 + 3);
         let at = |n: u32| match around {
             "198.51" => format!("{around}.{n}.1"),
             _ => format!("{around}:0:{n:x}00::1"),
         };
         let one = beyond(&plane, &[at(1)], &message, 2000);
-        assert!((59_000..=63_000).contains(&one), "{around}: one source: {one}");
+        assert!((59_000..=most(60_000)).contains(&one), "{around}: one source: {one}");
         // Other kinds of answers are from the same account.
         let absent = query(1, b"\x03foo\x08wildcard\x07example\0", rtype::TXT, Some((1232, true)));
         assert!(beyond(&plane, &[at(1)], &absent, 50) < 500, "{around}: another kind");
         let others: Vec<String> = (2..12).map(at).collect();
         let all = one + beyond(&plane, &others, &message, 500);
-        assert!((236_000..=252_000).contains(&all), "{around}: all around: {all}");
+        assert!((236_000..=most(240_000)).contains(&all), "{around}: all around: {all}");
     }
     let elsewhere = beyond(&plane, &["192.0.2.1".to_owned()], &message, 10);
     assert!(elsewhere > 500, "whole: {elsewhere}");
@@ -398,6 +401,35 @@ fn rfc7873_cookies_are_made_checked_and_rolled_over_in_both_hooks() {
                 let (rcode, cookie) = ask(&vec![1; length]);
                 assert_eq!((rcode, cookie.expect("a cookie").len()), (0, 24), "{length} octets");
             }
+        }
+    }
+}
+
+#[test]
+fn rfc7873_a_query_without_a_question_gets_a_cookie_and_nothing_else() {
+    let (plane, store) = load();
+    // A query with a cookie, its question taken out.
+    let without_question = |cookie: &[u8]| {
+        let whole = with_cookie(cookie);
+        let end = whole.len() - (11 + 4 + cookie.len());
+        let mut message = [&whole[..12], &whole[end..]].concat();
+        message[5] = 0;
+        message
+    };
+    let message = without_question(&[7; 8]);
+    for headers in [Headers::v4(), Headers::v6()] {
+        for hook in HOOKS {
+            let ask = |message: &[u8]| cookie_of(&plane, &store, hook, &headers, message);
+            store.set_cookie_secrets(&[]);
+            assert_eq!(ask(&message), (1, None), "{hook:?}: who makes no cookies wants a question");
+            store.set_cookie_secrets(&[[0x44; 16]]);
+            let (rcode, cookie) = ask(&message);
+            let cookie = cookie.expect("a cookie");
+            assert_eq!((rcode, cookie.len(), &cookie[..8]), (0, 24, &[7; 8][..]), "{hook:?}");
+            assert_eq!(ask(&without_question(&cookie)), (0, Some(cookie)), "{hook:?}: confirmed");
+            assert_eq!(ask(&without_question(&[7; 9])), (1, None), "{hook:?}: malformed");
+            let nothing = [&message[..11], &[0]].concat();
+            assert_eq!(ask(&nothing), (1, None), "{hook:?}: neither question nor cookie");
         }
     }
 }

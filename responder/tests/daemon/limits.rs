@@ -188,3 +188,34 @@ fn daemon_refuses_broken_secrets(daemon: &Daemon<'_>, node: &Node, shown: &str) 
     let option = format!("+cookie={shown}");
     assert_eq!(cookie("dig", daemon, &[&option, "+ignore", "+tries=1"]), shown);
 }
+
+#[test]
+fn delv_validates_what_a_node_with_cookies_and_limits_says() {
+    let more = "[cookies]\nsecret-file = \"cookies\"\n[rate-limit]\nmode = \"on\"\n";
+    let node = Node::new(&format!("{more}{}", zones(&[("example.", "signed.zone")])));
+    node.write("example.zone", &small_zone(1));
+    write_secrets(&node, &SECRETS[..1]);
+    let tool = |line: &str| {
+        let mut words = line.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        let ran = run(command.args(words).current_dir(node.path(".")));
+        assert_eq!(ran.code, Some(0), "{line}: {ran:?}; remedy: `cargo xtask setup`");
+        ran.out
+    };
+    let key = tool("dnssec-keygen -a ECDSAP256SHA256 -f KSK example.").trim().to_owned();
+    tool("dnssec-signzone -S -z -o example. -f signed.zone example.zone");
+    let text = fs::read_to_string(node.path(&format!("{key}.key"))).unwrap();
+    let record = text.lines().find(|line| line.contains("DNSKEY")).unwrap();
+    let data: Vec<_> = record.split("DNSKEY ").nth(1).unwrap().split(' ').collect();
+    let (fields, octets) = (data[..3].join(" "), data[3..].concat());
+    let anchor = format!("trust-anchors {{ example. static-key {fields} \"{octets}\"; }};\n");
+    node.write("anchor", &anchor);
+    let daemon = node.serve();
+    let port = daemon.node.port;
+    let ask = |name: &str, kind: &str| {
+        tool(&format!("delv @127.0.0.1 -p {port} -a anchor +root=example. {name} {kind}"))
+    };
+    assert!(ask("www.example.", "A").contains("; fully validated"));
+    let absent = ask("nothing.example.", "A");
+    assert!(absent.contains("; negative response, fully validated"), "{absent}");
+}

@@ -16,8 +16,8 @@ use crate::{
 /// Queries under way: enough for the best rate.
 const WINDOW: u64 = 256;
 
-/// Resolvers of a large zone: 60,000 networks, each far below its rate.
-const RESOLVERS: Sources = Sources { networks: 60_000, ..EVERYWHERE };
+/// Resolvers of a large zone: 60,000 networks, each far below its rate, and so is what lies around them.
+const RESOLVERS: Sources = Sources { networks: 60_000, stride: 7 << 8, ..EVERYWHERE };
 
 /// What a rate must reach of the rate without limits.
 const SHARE: f64 = 0.93;
