@@ -185,8 +185,9 @@ pub fn judge<L: Limiter>(platform: &L, s: &mut Scratch, stream: bool) -> Next {
 
 /// Charges the reply to its accounts: whether one of them is over its rate.
 ///
-/// What is over the rate of its class is not sent whole, so it takes no octets; a source that is over by
-/// itself takes none of what lies around it.
+/// What is over the rate of its class takes octets all the same: a source that asks for so much is in debt with
+/// both, and has neither back before it asks for less. A source that is over by itself takes none of what lies
+/// around it.
 #[inline(always)]
 fn is_over<L: Limiter>(platform: &L, s: &mut Scratch, class: u32) -> bool {
     let limits = &platform.root().limits;
@@ -194,13 +195,12 @@ fn is_over<L: Limiter>(platform: &L, s: &mut Scratch, class: u32) -> bool {
     let costs = bounds::at(&limits.costs, zone & (LIMIT_PROFILES as u32 - 1));
     let cost = costs.and_then(|costs| bounds::get(costs, class)).unwrap_or(0);
     let source = source(platform, s);
-    if cost != 0 && platform.charge(s, source, tag(class, zone), cost) {
-        return true;
-    }
+    let mut over = cost != 0 && platform.charge(s, source, tag(class, zone), cost);
     let octets = octets(s);
     let share = |cost: u32| (octets * cost) >> 8;
     let (cost, cost_wide) = (share(limits.octets), share(limits.octets_wide));
-    if cost != 0 && platform.charge(s, source, tag(OCTETS, 0), cost) {
+    over |= cost != 0 && platform.charge(s, source, tag(OCTETS, 0), cost);
+    if over {
         return true;
     }
     let around = source_wide(platform, s);

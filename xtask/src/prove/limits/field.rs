@@ -22,7 +22,8 @@ use crate::{
         frames::{Flooded, Frames, Sources},
         resolvers::{self, Asked},
     },
-    net::{Pair, SERVER, SERVER_INTERFACE},
+    net::{CLIENT, Pair, SERVER, SERVER_INTERFACE},
+    process,
     prove::{Args, servers},
     refereeing::peers::{Kind, Peer, Zone},
     strict::Name,
@@ -34,6 +35,8 @@ const NAMES: usize = 10_000;
 const APEX: &str = "lac.";
 /// Queries of the flood's file.
 const QUERIES: usize = 50_000;
+/// Where the forged sources of floods against peers are.
+const FORGED: &str = "20.0.0.0/7";
 /// Questions a second of all resolvers together: five of each.
 const ORDINARY: u32 = 5_000;
 
@@ -135,6 +138,11 @@ impl Field {
     pub fn start_peer(&self, kind: Kind, limit: u32) -> anyhow::Result<Node> {
         let (pair, _hears) = self.connect()?;
         let folder = self.folder.path().join(format!("limit-{limit}"));
+        // A server of the system's sockets sends nothing where no route leads.
+        let [IpAddr::V4(client), _] = CLIENT else { bail!("the pair has IPv4 first") };
+        let client = client.to_string();
+        let route = ["route", "add", FORGED, "via", &client, "dev", SERVER_INTERFACE];
+        process::output(&mut pair.server.ip(route))?;
         let peer = servers::start_limited_peer(kind, &pair, &self.zones, limit, &folder)?;
         Ok(Node { server: Server::Peer(peer), _hears, pair })
     }
@@ -191,7 +199,7 @@ impl Node {
     /// What an interface on the server's side has counted: packets received, and dropped by receiver or
     /// sender.
     pub fn interface(&self, name: &str) -> anyhow::Result<Value> {
-        let text = crate::process::output(
+        let text = process::output(
             self.pair.server.command("ip").args(["-json", "-s", "link", "show", "dev", name]),
         )?;
         let links: Value = serde_json::from_str(&text)?;

@@ -3,9 +3,9 @@
 //! | module | what |
 //! |---|---|
 //! | [`field`] | servers, generator and resolvers |
-//! | [`reflection`] | forged sources: octets out for octets in, beside the peers' limits too |
+//! | [`mod@reflection`] | forged sources: octets out for octets in, beside the peers' limits too |
 //! | [`overload`] | random names, up to what the generator can do |
-//! | [`cost`] | what limits cost: replies a second, memory |
+//! | [`mod@cost`] | what limits cost: replies a second, memory |
 
 mod cost;
 mod field;

@@ -36,7 +36,8 @@ pub fn subdomain_flood(args: &Args) -> anyhow::Result<Outcome> {
         frames.spoof(&EVERYWHERE);
         let mut peak = 0.0_f64;
         for window in WINDOWS {
-            peak = peak.max(frames.flood(&node.pair, window, time)?.rate());
+            // With the resolvers beside, as in what is compared with it.
+            peak = peak.max(field.flood(&node, frames, window, time)?.flooded.rate());
         }
         println!("{names} delegations: at most {peak:.0} replies/s");
         let mut last = 0.0;

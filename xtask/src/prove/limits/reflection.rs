@@ -146,6 +146,10 @@ pub fn peers(args: &Args) -> anyhow::Result<Outcome> {
                 for (shape, pace) in [(0, PACES[0]), (1, PACES[0]), (0, 0), (1, 0)] {
                     let (row, fine) = play(&field, &node, frames, &SHAPES[shape], pace, time)?;
                     println!("{name}, limits {limits}: {}", told(&row));
+                    anyhow::ensure!(
+                        limits || row["replies per second"].as_f64() > Some(0.0),
+                        "{name} sends no reply: nothing is compared"
+                    );
                     ours &= fine || !limits || !matches!(kind, Kind::Responder);
                     rows.push(json!({ "server": name, "limits": limits, "flood": row }));
                 }
