@@ -19,13 +19,19 @@ fn the_verifier_accepts_the_programs_within_the_budget() {
     let options = StoreOptions { udp_size: 1232, id: "test".into() };
     let none = Watch::default();
     let all = Watch { shadow: 1000, debug: true };
-    for watch in [none, Watch { debug: false, ..all }, Watch { shadow: 0, ..all }, all] {
+    let kinds = [
+        ("", none),
+        ("/shadow", Watch { debug: false, ..all }),
+        ("/debug", Watch { shadow: 0, ..all }),
+        ("/shadow+debug", all),
+    ];
+    for (kind, watch) in kinds {
         let (plane, _store) = DataPlane::load_watched(&options, watch)
             .unwrap_or_else(|error| panic!("the kernel takes the programs: {error:#}"));
         let counts = plane.verified().expect("the kernel counts");
         assert_eq!(counts.len(), 2);
         for (program, count) in counts {
-            println!("{program}, {watch:?}: {count} instructions processed");
+            println!("{program}{kind}: {count} instructions processed");
             assert!(2 * count <= BUDGET, "{program}: {count} is more than half of {BUDGET}");
         }
     }

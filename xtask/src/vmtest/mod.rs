@@ -26,7 +26,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     cleanup::Scratch,
@@ -173,9 +173,11 @@ fn report(
     for (kernel, counts) in
         [("this", Some(&host["verifier"])), ("the guest's", guest_counts.as_ref())]
     {
-        let counts = counts.and_then(Value::as_object).filter(|counts| counts.len() == 2);
-        match counts {
-            None => faults.push(format!("{kernel} kernel did not count two programs")),
+        let both = |counts: &&Map<String, Value>| {
+            ["responder_xdp", "responder_tc"].iter().all(|program| counts.contains_key(*program))
+        };
+        match counts.and_then(Value::as_object).filter(both) {
+            None => faults.push(format!("{kernel} kernel did not count both programs")),
             Some(counts) => faults.extend(
                 counts.iter().filter(|(_, count)| count.as_u64() > Some(VERIFIER_MOST)).map(
                     |(program, count)| {
@@ -203,11 +205,11 @@ fn judge(report: &Value, ending: &Ending, file: &Path) -> anyhow::Result<()> {
     let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     let (host, guest) = (&report["host"], &report["guest"]);
     println!("\ninstructions processed by the verifier ({VERIFIER_MOST} at the most)");
-    println!("{:<16}{:>28}{:>28}", "", text(&host["kernel"]), text(&guest["kernel"]));
+    println!("{:<36}{:>28}{:>28}", "", text(&host["kernel"]), text(&guest["kernel"]));
     for program in host["verifier"].as_object().into_iter().flat_map(|counts| counts.keys()) {
         let count = |kernel: &Value| kernel["verifier"][program].to_string();
         let (here, there) = (count(host), count(guest));
-        println!("{program:<16}{here:>28}{there:>28}");
+        println!("{program:<36}{here:>28}{there:>28}");
     }
     println!("\nfigures: {}", file.display());
     let faults = report["faults"].as_array().map(Vec::as_slice).unwrap_or_default();
