@@ -1,16 +1,16 @@
 //! What limits cost: replies a second, and memory.
 
-use std::{net::Ipv4Addr, process::Command, time::Duration};
+use std::{net::Ipv4Addr, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     LIMITED,
-    field::{EVERYWHERE, Field, Node},
+    field::{EVERYWHERE, Field},
 };
 use crate::{
-    load::{frames::Sources, median, usage::Memory},
-    prove::{Args, Outcome},
+    load::{frames::Sources, median},
+    prove::{Args, Outcome, soak::holdings::Holdings},
 };
 
 /// Queries under way: enough for the best rate.
@@ -85,8 +85,8 @@ pub fn memory(args: &Args) -> anyhow::Result<Outcome> {
     let node = field.start(SINGLE)?;
     let daemon = node.ours()?.process();
     let wanted = args.count.unwrap_or(DRAWS) as u64;
-    let (held, before) = (Memory::of(daemon)?.resident, maps(&node)?);
-    anyhow::ensure!(before.as_object().is_some_and(|maps| maps.len() == 2), "maps: {before}");
+    let before = Holdings::of(daemon, field.folder.path())?;
+    anyhow::ensure!(before.map_octets > 4 << 20, "the table of limits is not among {before}");
     let sent = field.with_frames(&node, |frames| {
         frames.spoof(&ADDRESSES);
         let mut sent = 0;
@@ -96,31 +96,16 @@ pub fn memory(args: &Args) -> anyhow::Result<Outcome> {
         }
         Ok(sent)
     })?;
-    let (after, now) = (maps(&node)?, Memory::of(daemon)?.resident);
+    let after = Holdings::of(daemon, field.folder.path())?;
     // The table's pages become the process's as it looks at them: 4 MiB at the most.
-    let holds = before == after && now <= held + (8 << 20);
+    let same = before.maps == after.maps && before.map_octets == after.map_octets;
+    let holds = same && after.resident <= before.resident + (8 << 20);
     let addresses = f64::from(ADDRESSES.networks) * 256.0;
     let figures = json!({
         "replies to random sources": sent,
         "different sources, expected": addresses * (1.0 - (-(sent as f64) / addresses).exp()),
-        "octets of the maps before": before,
-        "and after": after,
-        "resident octets of the daemon before": held,
-        "and after.": now,
+        "before": before.figures(),
+        "after": after.figures(),
     });
     Ok(Outcome { holds, figures })
-}
-
-/// The kernel's memory for the maps of limits.
-fn maps(node: &Node) -> anyhow::Result<Value> {
-    let text = crate::process::output(Command::new("bpftool").args(["-j", "map", "show"]))?;
-    let all: Vec<Value> = serde_json::from_str(&text)?;
-    let own = node.ours()?.process();
-    let ours = |map: &&Value| {
-        let holders = map["pids"].as_array().into_iter().flatten();
-        let held = holders.filter_map(|holder| holder["pid"].as_u64()).any(|p| p == u64::from(own));
-        held && matches!(map["name"].as_str(), Some("LIMITS" | "LISTED"))
-    };
-    let named = |map: &Value| map["name"].as_str().unwrap_or_default().to_owned();
-    Ok(all.iter().filter(ours).map(|map| (named(map), map["bytes_memlock"].clone())).collect())
 }

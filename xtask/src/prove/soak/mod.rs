@@ -1,7 +1,7 @@
 //! Floods, reloads, transfers, kills and restarts, for as long as one likes: what is counted is what came, and
 //! nothing grows.
 
-mod holdings;
+pub mod holdings;
 mod node;
 mod packets;
 
