@@ -42,10 +42,6 @@ pub mod switch {
     pub const ENFORCE: u32 = 2;
     /// Messages for the daemon are charged.
     pub const PASSED: u32 = 4;
-    /// In the place of a class: octets beyond those of the query, of one source.
-    pub const OCTETS: u32 = 5;
-    /// The same, of all that lies around it.
-    pub const OCTETS_WIDE: u32 = 6;
     /// Cookies are made and checked.
     pub const COOKIES: u32 = 8;
     /// Some sources are denied.

@@ -1,5 +1,7 @@
 //! The same query once more, as it was when the kernel answered it: for shadow mode.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use responder_common::{
     layout::{Address, Root},
     limit::{Limiter, Line},
@@ -24,6 +26,17 @@ impl Answerer {
         let Self { store, reader, scratch, .. } = self;
         let platform = &Then { store, moment };
         Desk { platform, store, reader, s: scratch }.frame(hook, frame, reply)
+    }
+
+    /// Who sent the frame that was last answered, and where its message begins.
+    pub fn sender(&self) -> (IpAddr, usize) {
+        let s = &*self.scratch;
+        let octets: [u8; 16] = zerocopy::transmute!(s.client.get());
+        let client = match octets {
+            [a, b, c, d, ..] if s.version.get() == 4 => Ipv4Addr::new(a, b, c, d).into(),
+            octets => Ipv6Addr::from(octets).into(),
+        };
+        (client, s.head_length.get() as usize)
     }
 }
 

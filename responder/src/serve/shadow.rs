@@ -2,7 +2,7 @@
 //! and compared octet by octet, headers included.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -61,12 +61,12 @@ impl Shadow {
         }
     }
 
-    fn note(&self, sample: &Sampled<'_>, comparison: &Comparison) {
+    fn note(&self, sample: &Sampled<'_>, sender: (IpAddr, usize), comparison: &Comparison) {
         match comparison {
             Comparison::Equal => self.equal.fetch_add(1, Relaxed),
             Comparison::Skipped => self.skipped.fetch_add(1, Relaxed),
             Comparison::Different { at, host } => {
-                tell(sample, *at, host);
+                tell(sample, sender, *at, host);
                 self.different.fetch_add(1, Relaxed)
             }
         };
@@ -92,8 +92,7 @@ pub fn compare(answerer: &mut Answerer, store: &Store, sample: &Sampled<'_>) -> 
 }
 
 /// One line: whoever gets it can ask again.
-fn tell(sample: &Sampled<'_>, at: usize, host: &[u8]) {
-    let (client, head) = sender(sample.query).unwrap_or((Ipv4Addr::UNSPECIFIED.into(), 0));
+fn tell(sample: &Sampled<'_>, (client, head): (IpAddr, usize), at: usize, host: &[u8]) {
     let message = sample.query.get(head..).unwrap_or_default();
     let question = strict::Message::parse(message).ok().and_then(|message| {
         let question = message.question.first()?;
@@ -112,24 +111,6 @@ fn tell(sample: &Sampled<'_>, at: usize, host: &[u8]) {
     );
 }
 
-/// Who sent a frame, and where its message begins.
-fn sender(frame: &[u8]) -> Option<(IpAddr, usize)> {
-    const UDP: usize = 8;
-    let mut at = 12;
-    // VLAN tags, and then the EtherType.
-    while matches!(frame.get(at..at + 2)?, [0x81, 0x00] | [0x88, 0xa8]) {
-        at += 4;
-    }
-    let (ip, is_v6) = (at + 2, frame.get(at..at + 2)? == [0x86, 0xdd]);
-    if is_v6 {
-        let octets: [u8; 16] = frame.get(ip + 8..ip + 24)?.try_into().ok()?;
-        Some((Ipv6Addr::from(octets).into(), ip + 40 + UDP))
-    } else {
-        let octets: [u8; 4] = frame.get(ip + 12..ip + 16)?.try_into().ok()?;
-        Some((Ipv4Addr::from(octets).into(), ip + 20 + UDP))
-    }
-}
-
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
@@ -144,7 +125,8 @@ pub fn start(daemon: &Arc<Daemon>, mut samples: Samples) -> Result<()> {
     let work = move || {
         while let Some(shadow) = Weak::upgrade(&daemon) {
             while samples.show(|sample| {
-                shadow.shadow.note(&sample, &compare(&mut answerer, &store, &sample));
+                let comparison = compare(&mut answerer, &store, &sample);
+                shadow.shadow.note(&sample, answerer.sender(), &comparison);
             }) {}
             drop(shadow);
             samples.wait(Duration::from_millis(200));

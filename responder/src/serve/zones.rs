@@ -373,7 +373,7 @@ fn log_load(name: &str, result: &Result<Loaded, String>, milliseconds: u64) {
                     owners = commit.owners,
                     written = commit.written,
                     microseconds = commit.steps.total().as_micros() as u64,
-                    "to disk" = commit.steps.kept.as_micros() as u64,
+                    disk_microseconds = commit.steps.kept.as_micros() as u64,
                     "changes committed"
                 );
             }

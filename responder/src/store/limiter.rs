@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use ipnet::{IpNet, Ipv6Net};
@@ -21,6 +22,9 @@ use responder_common::{
 
 use super::{Store, clock};
 use crate::limits::Rates;
+
+/// The wall clock is told anew when it is off by as much; the store's clock has steps of a few milliseconds.
+const WALL_STEP: Duration = Duration::from_millis(100);
 
 /// Octets of the table.
 pub const TABLE: usize = limit::LINES * size_of::<Line>();
@@ -233,11 +237,17 @@ impl Store {
     }
 
     /// Tells the kernel programs the time, by which they make cookies. To be called every now and then: the
-    /// wall clock is adjusted, and may be set.
+    /// wall clock is adjusted, and may be set. Cookies tell whole seconds, so what is less than
+    /// [`WALL_STEP`] changes nothing.
     pub fn set_wall_clock(&self) {
         let root = self.memory.root_mut();
-        let _change = self.change();
-        set!(root, AtomicU64, limits.wall).store(clock::wall_offset(), Ordering::Relaxed);
+        let told = set!(root, AtomicU64, limits.wall);
+        let offset = clock::wall_offset();
+        let step = offset.wrapping_sub(told.load(Ordering::Relaxed)).cast_signed();
+        if step.unsigned_abs() >= WALL_STEP.as_nanos() as u64 {
+            let _change = self.change();
+            told.store(offset, Ordering::Relaxed);
+        }
     }
 
     /// Lists prefixes: what each of the three [`listed`] bits says of an address is what the longest

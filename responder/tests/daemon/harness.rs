@@ -1,8 +1,8 @@
 //! A scratch node: a folder with a configuration and zones, and the daemon that runs there.
 
 use std::{
-    fs,
-    io::{ErrorKind, Read, Write},
+    fs::{self, DirEntry},
+    io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::{fs::PermissionsExt as _, net::UnixDatagram, process::CommandExt},
     path::{Path, PathBuf},
@@ -144,6 +144,19 @@ impl Daemon<'_> {
     pub fn signal(&self, signal: i32) {
         // SAFETY: no memory is involved; the child has not been waited for, so its id is its own.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
+    }
+
+    /// Halts all of its threads. A signal is on its way for a while: what is done before it arrived, some
+    /// of them may still see.
+    pub fn halt(&self) {
+        self.signal(libc::SIGSTOP);
+        let threads = format!("/proc/{}/task", self.child.id());
+        let halted = |entry: io::Result<DirEntry>| {
+            // The state stands behind the name, which is in parentheses (proc(5)).
+            let stat = fs::read_to_string(entry.unwrap().path().join("stat")).unwrap();
+            stat.rsplit_once(") ").unwrap().1.starts_with('T')
+        };
+        self.until("halted", || fs::read_dir(&threads).unwrap().all(halted));
     }
 
     /// Waits for the end, and gives the exit code.

@@ -194,7 +194,7 @@ fn the_watchdog_withdraws_when_the_daemon_is_frozen_or_dead() {
     let _watchdog =
         place.start("watchdog", node.command().args(["watchdog", "--config", "r.toml"]));
 
-    daemon.signal(libc::SIGSTOP);
+    daemon.halt();
     until("withdrawn while frozen", || world.prefixes().is_empty());
     daemon.signal(libc::SIGCONT);
     until("announced again", || world.prefixes() == BOTH);

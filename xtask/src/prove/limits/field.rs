@@ -35,8 +35,8 @@ const NAMES: usize = 10_000;
 const APEX: &str = "lac.";
 /// Queries of the flood's file.
 const QUERIES: usize = 50_000;
-/// Where the forged sources of floods against peers are.
-const FORGED: &str = "20.0.0.0/7";
+/// Where the forged sources are that no resolver shares: the first of 2^24 addresses.
+pub const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 0);
 /// Questions a second of all resolvers together: five of each.
 const ORDINARY: u32 = 5_000;
 
@@ -141,7 +141,8 @@ impl Field {
         // A server of the system's sockets sends nothing where no route leads.
         let [IpAddr::V4(client), _] = CLIENT else { bail!("the pair has IPv4 first") };
         let client = client.to_string();
-        let route = ["route", "add", FORGED, "via", &client, "dev", SERVER_INTERFACE];
+        let forged = format!("{ELSEWHERE}/8");
+        let route = ["route", "add", &forged, "via", &client, "dev", SERVER_INTERFACE];
         process::output(&mut pair.server.ip(route))?;
         let peer = servers::start_limited_peer(kind, &pair, &self.zones, limit, &folder)?;
         Ok(Node { server: Server::Peer(peer), _hears, pair })

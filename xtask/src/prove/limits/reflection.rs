@@ -1,12 +1,12 @@
 //! Reflection: forged sources in one /16, and in 200 networks far from one another.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::{
     LIMITED, UNBOUNDED,
-    field::{self, Field, Flood, Node},
+    field::{self, ELSEWHERE, Field, Flood, Node},
 };
 use crate::{
     load::{
@@ -24,7 +24,6 @@ type Shape = (&'static str, bool, Sources);
 const ONE: Sources = Sources { networks: 256, first: ELSEWHERE, stride: 1 << 8, hosts: 0xff };
 /// Networks in 200 different /16.
 const MANY: Sources = Sources { networks: 200, first: ELSEWHERE, stride: 1 << 16, hosts: 0xff };
-const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(20, 0, 0, 0);
 
 const SHAPES: [Shape; 4] = [
     ("one /16", false, ONE),
