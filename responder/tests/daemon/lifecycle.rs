@@ -96,6 +96,17 @@ fn without_a_daemon_commands_say_so() {
 }
 
 #[test]
+fn of_a_daemon_that_hangs_commands_say_so() {
+    let node = node();
+    let daemon = node.serve();
+    daemon.halt();
+    let line = "the daemon at state/control.sock does not answer: its log may tell why";
+    assert_eq!(node.run(&["status", "--config", "r.toml"]), refusal(line));
+    daemon.signal(libc::SIGCONT);
+    assert_eq!(daemon.status()["node"], "test-node");
+}
+
+#[test]
 fn detach_is_for_after_the_daemon() {
     let node = node();
     let pins = node.path("pins");
