@@ -103,7 +103,7 @@ fn of_a_daemon_that_hangs_commands_say_so() {
     let line = "the daemon at state/control.sock does not answer: its log may tell why";
     assert_eq!(node.run(&["status", "--config", "r.toml"]), refusal(line));
     daemon.signal(libc::SIGCONT);
-    assert_eq!(daemon.status()["node"], "test-node");
+    assert_eq!(daemon.status()["node"]["ready"], true);
 }
 
 #[test]
