@@ -17,6 +17,8 @@ pub enum Purpose {
     Vm,
     /// libFuzzer: only for `cargo xtask fuzz`, which asks for it.
     Fuzz,
+    /// perf: only for `cargo xtask bench peers --profile`, which asks for it.
+    Profile,
 }
 
 /// Where a missing piece comes from.
@@ -69,7 +71,7 @@ pub struct Piece {
 
 /// Every piece, in the order in which they are reported.
 pub fn all() -> Vec<Piece> {
-    use Purpose::{Build, Fuzz, Run, Test, Vm};
+    use Purpose::{Build, Fuzz, Profile, Run, Test, Vm};
     use Remedy::{Cargo, Packages, Rustup};
     let piece = |what, purpose, check, remedy| Piece { what, purpose, check, remedy };
     vec![
@@ -142,6 +144,7 @@ pub fn all() -> Vec<Piece> {
         // The guest's image: programs without their debug information, and the libraries they name.
         piece("strip", Vm, || program("strip"), Packages(&["binutils"])),
         piece("ldd", Vm, || program("ldd"), Packages(&["libc-bin"])),
+        piece("perf", Profile, || program("perf"), Packages(&["linux-perf"])),
         piece(
             "cargo-fuzz",
             Fuzz,

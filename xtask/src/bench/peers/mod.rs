@@ -5,6 +5,7 @@
 //! counts.
 
 mod loads;
+mod profile;
 mod report;
 mod server;
 mod workload;
@@ -56,6 +57,9 @@ pub struct Args {
     /// Only how long servers load and what memory they hold then, each alone on the machine
     #[arg(long)]
     loads: bool,
+    /// Only what the processors' time goes to at the steady rate, line by line, beside the reflector
+    #[arg(long, conflicts_with = "loads")]
+    profile: bool,
     /// The signed root zone (may be gzipped) [default: the one beside the repository; without one the
     /// workload is left out]
     #[arg(long, value_name = "FILE")]
@@ -120,6 +124,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.loads {
         return loads::run(args, &program, &prepared);
+    }
+    if args.profile {
+        return profile::run(args, &program, &prepared);
     }
     for (workload, prepared) in prepared {
         println!("\n{}", workload.label());
