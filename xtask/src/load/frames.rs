@@ -432,7 +432,7 @@ mod tests {
             // Either the one or the other query, in turns: 82 and 67 octets with their headers.
             assert!(octets / replies > 60 && octets / replies < 85, "{flooded:?}");
             // Of those under way at the end some may come too late.
-            assert!(replies + 64 >= flooded.taken, "{flooded:?}");
+            assert!(replies + 64 >= flooded.sent * 9 / 10, "{flooded:?}");
         }
     }
 }
