@@ -4,11 +4,13 @@
 //! that names the nearest known one, and all errors are reported at once, each with file, line and
 //! column. Secrets stand in files of their own, never in the configuration.
 
+mod announcers;
 mod catalogs;
 mod defaults;
 mod diagnostic;
 mod limits;
 mod name;
+mod peers;
 mod read;
 mod services;
 mod table;
@@ -25,11 +27,13 @@ use std::{
 use ipnet::IpNet;
 
 pub use crate::limits::{Cookies, RateLimit};
+pub use announcers::AnnouncedBy;
 pub use catalogs::{Inventory, Listed, Members};
 pub use defaults::LEASE;
 pub use diagnostic::{Diagnostic, Faults, Position};
 pub use name::canonical_name;
-pub use services::{AnnouncedBy, Health, Peer, Service, Watchdog};
+pub use peers::{Peer, Watchdog};
+pub use services::{Health, Service};
 pub use tls::{Identity, TlsListen, TlsProfile, Trust};
 pub use zones::parse_prefix;
 

@@ -13,7 +13,7 @@ use super::{
     Config, LEASE, Limits, Listen, Node, Reading, Telemetry, Transfer, Xdp, Zone, ZoneSource,
     catalogs,
     diagnostic::Source,
-    limits, services,
+    limits, peers, services,
     table::{Reader, Table},
     tls, zones,
 };
@@ -70,8 +70,8 @@ fn read_document(document: Table<'_>, directory: &Path) -> Config {
         );
         document.reader().fault(&(0..0), message);
     }
-    let watchdog = services::read_watchdog(document.section("watchdog"));
-    let peers = services::read_peers(document.sections("peer"));
+    let watchdog = peers::read_watchdog(document.section("watchdog"));
+    let peers = peers::read_peers(document.sections("peer"));
     let services = services::read_services(
         document.sections("service"),
         &node,

@@ -202,7 +202,7 @@ fn explain(error: ProgramError, interface: &str) -> anyhow::Error {
         Some(libc::EOPNOTSUPP) => anyhow!(
             "the driver of {interface} has no native XDP: set xdp.mode = \"tc\" or \"auto\""
         ),
-        Some(libc::EPERM | libc::EACCES) => anyhow!("{}", super::MISSING_CAPABILITY),
+        Some(libc::EPERM | libc::EACCES) => anyhow!("{}", super::refused::MISSING_CAPABILITY),
         Some(libc::EINVAL | libc::ERANGE | libc::E2BIG) => anyhow!(
             "the driver of {interface} refuses native XDP as it is set up (MTU too large, LRO or \
              GRO_HW on?): `ethtool -K {interface} lro off rx-gro-hw off`, an MTU of 3498 or less, or \

@@ -120,7 +120,7 @@ fn refused(error: TcError, interface: &str) -> anyhow::Error {
         _ => None,
     };
     match code {
-        Some(libc::EPERM | libc::EACCES) => anyhow!("{}", super::MISSING_CAPABILITY),
+        Some(libc::EPERM | libc::EACCES) => anyhow!("{}", super::refused::MISSING_CAPABILITY),
         Some(libc::ENODEV) => {
             anyhow!("no interface \"{interface}\" on this machine: `ip link` lists them")
         }

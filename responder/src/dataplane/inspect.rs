@@ -77,7 +77,7 @@ fn has_tcx(interface: &str, ours: u32) -> Result<Option<bool>> {
     match SchedClassifier::query_tcx(interface, TcAttachType::Ingress) {
         Ok((_, programs)) => Ok(Some(programs.iter().any(|program| program.id() == ours))),
         // Without CAP_SYS_ADMIN the kernel tells the programs' numbers, and aya may not look at them.
-        Err(ProgramError::SyscallError(call)) if super::denied(&call.io_error) => Ok(None),
+        Err(ProgramError::SyscallError(call)) if super::refused::denied(&call.io_error) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -13,6 +13,8 @@
 //! | [`scaling`] | how the work of a lone receive queue is spread over the processors |
 //! | [`helper`] | in which process all that is done |
 //! | [`watch`] | what the programs tell, beside answering |
+//! | [`refused`] | what the kernel says when it takes no program |
+//! | [`tally`] | the programs' counters |
 //! | [`trial`] | single runs, for tests and benches |
 
 mod attach;
@@ -24,7 +26,9 @@ mod maps;
 mod occupant;
 mod offloads;
 pub mod pins;
+mod refused;
 mod scaling;
+mod tally;
 pub mod trial;
 pub mod watch;
 
@@ -36,22 +40,25 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData, PerCpuArray},
-    programs::{ProgramError, SchedClassifier, Xdp},
+    maps::{Map, PerCpuArray},
+    programs::SchedClassifier,
     util::KernelVersion,
 };
-use responder_common::verdict::{COUNTERS, Verdict};
 use serde::{Deserialize, Serialize};
 
 pub use inspect::{Found, fault_of_xdp};
+pub use refused::Refused;
 pub use scaling::{ReceiveScaling, Scaling};
+pub use tally::Counters;
 
 use self::{
     occupant::Occupants,
     pins::Pins,
+    refused::{explain, load_program},
+    tally::{Rows, counted},
     trial::HookPoint,
     watch::{Samples, Scribe, Watch},
 };
@@ -62,6 +69,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/re
 
 /// The program of the driver's hook.
 const XDP_PROGRAM: &str = "responder_xdp";
+
 /// The program of the tc hook.
 const TC_PROGRAM: &str = "responder_tc";
 
@@ -98,21 +106,6 @@ impl TcHook {
             Self::Clsact => "clsact",
         }
     }
-}
-
-/// What the kernel side has done so far, per hook; keys are the verdict labels.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Verdicts of the XDP program.
-    pub xdp: BTreeMap<String, u64>,
-    /// Verdicts of the tc program.
-    pub tc: BTreeMap<String, u64>,
-    /// Replies over the rate of their source, by what they were to be.
-    #[serde(default)]
-    pub over: BTreeMap<String, u64>,
-    /// Verdicts of runs by the daemon itself, which looks whether the programs answer.
-    #[serde(default)]
-    pub probes: BTreeMap<String, u64>,
 }
 
 /// How one interface is served.
@@ -156,17 +149,6 @@ pub struct DataPlane {
     /// With signs of life, to be dropped after the filters: behind `ebpf`.
     filters: Vec<clsact::Filter>,
 }
-
-/// The counters of both hooks.
-type Rows = PerCpuArray<MapData, Row>;
-
-/// The counters of one hook on one processor.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Row([u64; COUNTERS]);
-
-// SAFETY: an array of numbers.
-unsafe impl aya::Pod for Row {}
 
 impl DataPlane {
     /// Loads the programs and makes the store that they read. Nothing is attached yet.
@@ -354,20 +336,6 @@ impl DataPlane {
     }
 }
 
-/// Counters, summed over the processors.
-fn counted(counters: &Rows) -> Counters {
-    let hook = |hook: u32| {
-        let Ok(rows) = counters.get(&hook, 0) else { return BTreeMap::new() };
-        let sum = |verdict: &Verdict| rows.iter().map(|row| row.0[*verdict as usize]).sum();
-        Verdict::ALL
-            .iter()
-            .map(|verdict| (verdict.label().to_owned(), sum(verdict)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
-    };
-    Counters { xdp: hook(0), tc: hook(1), over: hook(2), probes: hook(3) }
-}
-
 /// Removes what daemons left attached: the pins in a folder, and filters on interfaces before Linux 6.6.
 /// How many links and interfaces that were.
 ///
@@ -394,69 +362,4 @@ pub fn index(interface: &str) -> anyhow::Result<u32> {
         0 => bail!("no interface \"{interface}\" on this machine: `ip link` lists them"),
         index => Ok(index),
     }
-}
-
-fn load_program(ebpf: &mut Ebpf, hook: HookPoint, name: &str) -> anyhow::Result<()> {
-    let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
-    let loaded = match hook {
-        HookPoint::Xdp => TryInto::<&mut Xdp>::try_into(program)?.load(),
-        HookPoint::Tc => TryInto::<&mut SchedClassifier>::try_into(program)?.load(),
-    };
-    match loaded {
-        Ok(()) => Ok(()),
-        Err(ProgramError::LoadError { io_error, .. }) if denied(&io_error) => {
-            bail!("{MISSING_CAPABILITY}")
-        }
-        Err(ProgramError::LoadError { io_error, verifier_log }) => {
-            Err(Refused::new(name, &io_error, &verifier_log.to_string()).into())
-        }
-        Err(error) => Err(error).with_context(|| format!("loading {name}")),
-    }
-}
-
-/// The kernel's verifier does not take a program: sockets can serve all the same.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{0}")]
-pub struct Refused(String);
-
-impl Refused {
-    fn new(program: &str, error: &std::io::Error, log: &str) -> Self {
-        tracing::debug!("{log}");
-        // The last lines are figures; what was wrong stands in front of them.
-        let is_figure = |line: &&str| {
-            ["verification time", "stack depth", "processed "].iter().any(|it| line.starts_with(it))
-        };
-        let reason = log.lines().rev().skip_while(|line| line.trim().is_empty() || is_figure(line));
-        let reason = reason.map(str::trim).next().unwrap_or("it does not say why");
-        let may = |capability| {
-            caps::has_cap(None, caps::CapSet::Effective, capability).unwrap_or_default()
-        };
-        let remedy = if may(caps::Capability::CAP_PERFMON) || may(caps::Capability::CAP_SYS_ADMIN) {
-            "start another kernel, or set xdp.mode = \"off\" if sockets are enough; report the \
-             kernel's version and what RESPONDER_LOG=debug shows"
-        } else {
-            "it asks more of a process without CAP_PERFMON, which this one has not: run as root, or \
-             grant it (systemd: AmbientCapabilities=)"
-        };
-        Self(format!("this kernel's verifier refuses {program} ({error}): {reason}: {remedy}"))
-    }
-}
-
-/// What an operator can do about it.
-const MISSING_CAPABILITY: &str = "no permission to load BPF programs: run as root, or grant CAP_BPF, \
-     CAP_NET_ADMIN and CAP_PERFMON (systemd: AmbientCapabilities=), or set xdp.mode = \"off\"";
-
-fn denied(error: &std::io::Error) -> bool {
-    // EACCES is the verifier's word for an access that it refuses.
-    error.raw_os_error() == Some(libc::EPERM)
-}
-
-/// The first cause that is an operating system error decides.
-fn explain(error: aya::EbpfError) -> anyhow::Error {
-    let error = anyhow::Error::from(error);
-    let system = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
-    if system.is_some_and(denied) {
-        return anyhow!("{MISSING_CAPABILITY}");
-    }
-    error.context("loading the kernel programs")
 }

@@ -4,186 +4,32 @@
 //! and a large one few blocks. A commit gives back what it replaced, object by object; a zone that is
 //! compiled anew gives back its blocks.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex, PoisonError},
+mod beyond;
+mod block;
+mod holding;
+
+use std::{io, sync::Arc};
+
+use responder_common::layout::{Address, SEGMENT_BYTES, UNIT, UNIT_BITS};
+
+pub(super) use self::block::PAGES;
+use self::{
+    beyond::{Beyond, is_beyond},
+    block::SMALLEST,
+    holding::row_units,
 };
-
-use responder_common::layout::{Address, SEGMENT_BYTES, SEGMENTS_MAX, UNIT, UNIT_BITS};
-
+pub use self::{
+    block::{Block, Spaces},
+    holding::Holding,
+};
 use super::{
     Store,
-    free::{FreeBlocks, Gaps, LINE, SEGMENT, in_few_lines, units_of},
+    free::{LINE, in_few_lines},
     memory::DoesNotFit,
-    shared::Shared,
 };
 
-/// Order of the smallest block: 4 KiB.
-const SMALLEST: u32 = 12;
 /// Order of the largest block that a version takes as it grows: 1 MiB.
 const LARGEST: u32 = 20;
-
-/// A stretch of `1 << order` octets; of one order above a segment's it is several in a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
-    start: Address,
-    order: u32,
-}
-
-impl Block {
-    /// The block as two numbers.
-    pub(super) fn words(self) -> [u32; 2] {
-        [self.start, self.order]
-    }
-
-    /// The block of two such numbers, if they are any.
-    pub(super) fn of([start, order]: [u32; 2]) -> Option<Self> {
-        let sound = (SMALLEST..u32::BITS).contains(&order)
-            && start.is_multiple_of(units_of(order.min(SEGMENT)));
-        sound.then_some(Self { start, order })
-    }
-
-    /// Its pages of `1 << SMALLEST` octets, by their numbers.
-    pub(super) fn pages(self) -> std::ops::Range<usize> {
-        let first = self.start as usize / units_of(SMALLEST) as usize;
-        first..first + (1 << (self.order - SMALLEST))
-    }
-
-    /// A page by its number.
-    pub(super) fn page(number: usize) -> Self {
-        Self { start: number as Address * units_of(SMALLEST), order: SMALLEST }
-    }
-}
-
-/// Pages of a segment.
-pub(super) const PAGES: usize = 1 << (SEGMENT - SMALLEST);
-
-/// The blocks that no zone holds.
-#[derive(Default)]
-pub struct Spaces {
-    free: FreeBlocks,
-}
-
-impl Spaces {
-    /// Takes a block; the store grows where none is free.
-    pub fn take(&mut self, store: &Store, order: u32) -> io::Result<Block> {
-        let order = order.max(SMALLEST);
-        let start = self.free.take_or_grow(order, |segments| store.memory.grow(segments))?;
-        Ok(Block { start, order })
-    }
-
-    /// Gives blocks back.
-    pub fn give(&mut self, blocks: &[Block]) {
-        blocks.iter().for_each(|block| self.free.give(block.start, block.order));
-    }
-}
-
-/// What a zone holds of the store: its blocks, and what in them is free.
-#[derive(Default)]
-pub struct Holding {
-    blocks: Vec<Block>,
-    /// The stretch that is filled from the front.
-    next: Address,
-    end: Address,
-    /// Stretches to fill after it.
-    spare: Vec<(Address, Address)>,
-    /// Objects given back.
-    gaps: Gaps,
-    /// Rows given back, by units: they begin and end with a cache line.
-    rows: BTreeMap<Address, Vec<Address>>,
-    /// Fragments with more than one name.
-    shared: Shared,
-    live: u64,
-    dead: u64,
-}
-
-impl Holding {
-    /// What another process held: these blocks, of which so many octets are in use, nobody knows which.
-    pub fn sealed(blocks: Vec<Block>, live: u64) -> Self {
-        Self { blocks, live, ..Self::default() }
-    }
-
-    /// Its blocks.
-    pub fn blocks(&self) -> &[Block] {
-        &self.blocks
-    }
-
-    /// Octets in use.
-    pub fn live(&self) -> u64 {
-        self.live
-    }
-
-    /// Octets given back and not used again yet.
-    pub fn dead(&self) -> u64 {
-        self.dead
-    }
-
-    /// Octets of all blocks.
-    pub fn bytes(&self) -> u64 {
-        self.blocks.iter().map(|block| 1 << block.order).sum()
-    }
-
-    /// The blocks, for somebody else to give back.
-    pub fn into_blocks(self) -> Vec<Block> {
-        self.blocks
-    }
-
-    /// Takes an object of so many units back.
-    pub fn give(&mut self, start: Address, units: Address) {
-        self.gaps.give(start, units);
-        self.count_given(units);
-    }
-
-    /// Takes a row of so many units back.
-    pub fn give_row(&mut self, start: Address, units: Address) {
-        self.rows.entry(row_units(units)).or_default().push(start);
-        self.count_given(row_units(units));
-    }
-
-    /// Takes a reference to a shared fragment back, and with the last one the fragment, of which `image`
-    /// are the octets.
-    pub fn give_reference(&mut self, fragment: Address, image: &[u8]) {
-        if self.shared.less(self.shared.hash(image), fragment) {
-            self.give(fragment, image.len().div_ceil(UNIT as usize) as Address);
-        }
-    }
-
-    fn count_given(&mut self, units: Address) {
-        self.live -= u64::from(units) * UNIT;
-        self.dead += u64::from(units) * UNIT;
-    }
-
-    fn count_taken(&mut self, units: Address) {
-        self.dead -= u64::from(units) * UNIT;
-    }
-}
-
-/// Units of a row that has at least so many: whole cache lines, and of long rows sizes that differ by an
-/// eighth, so that one is likely to fit where another was.
-fn row_units(units: Address) -> Address {
-    const LINE_UNITS: Address = (LINE / UNIT) as Address;
-    let step = (units / 8).next_power_of_two().max(LINE_UNITS);
-    units.next_multiple_of(step)
-}
-
-/// Takes a stretch of exactly so many units from a list.
-fn exactly(free: &mut BTreeMap<Address, Vec<Address>>, units: Address) -> Option<Address> {
-    let places = free.get_mut(&units)?;
-    let place = places.pop();
-    if places.is_empty() {
-        free.remove(&units);
-    }
-    place
-}
-
-/// Takes so many units from the front of the smallest stretch that has at least twice as many.
-fn front(free: &mut BTreeMap<Address, Vec<Address>>, units: Address) -> Option<Address> {
-    let size = *free.range(units.checked_mul(2)?..).next()?.0;
-    let start = exactly(free, size)?;
-    free.entry(size - units).or_default().push(start + units);
-    Some(start)
-}
 
 /// The space of one version of a zone, while it is being filled.
 ///
@@ -195,22 +41,9 @@ pub struct Space<'a> {
     /// a whole.
     taken: Option<Taken>,
     /// Where it goes on where the store is full.
-    beyond: Arc<Mutex<Beyond>>,
+    beyond: Arc<Beyond>,
     /// Blocks of it.
     blocks_beyond: u32,
-}
-
-/// Segments that the store may not have: nothing is written there, but what would be is counted, so that
-/// an operator can be told the figure. Their numbers follow those of all segments that there can be.
-#[derive(Default)]
-struct Beyond {
-    free: FreeBlocks,
-    segments: u32,
-}
-
-/// Whether nothing stands there: the store is full.
-fn is_beyond(address: Address) -> bool {
-    address >> UNIT_BITS >= SEGMENTS_MAX
 }
 
 /// What a commit took.
@@ -244,7 +77,7 @@ impl<'a> Space<'a> {
     /// More space for the same version, for another thread: [`Space::absorb`] joins both.
     #[must_use]
     pub fn another(&self) -> Self {
-        let holding = Holding { shared: self.holding.shared.another(), ..Holding::default() };
+        let holding = self.holding.another();
         let beyond = Arc::clone(&self.beyond);
         Self { store: self.store, holding, taken: None, beyond, blocks_beyond: 0 }
     }
@@ -252,14 +85,7 @@ impl<'a> Space<'a> {
     /// Takes over what another thread filled for a first version, which frees nothing.
     pub fn absorb(&mut self, other: Self) {
         self.blocks_beyond += other.blocks_beyond;
-        let mut other = other.into_holding();
-        let holding = &mut self.holding;
-        holding.blocks.append(&mut other.blocks);
-        holding.spare.append(&mut other.spare);
-        holding.spare.push((other.next, other.end));
-        holding.shared.absorb(other.shared);
-        holding.live += other.live;
-        holding.dead += other.dead;
+        self.holding.absorb(other.into_holding());
     }
 
     /// The store that it is a part of.
@@ -274,11 +100,8 @@ impl<'a> Space<'a> {
     /// When the store is full.
     pub fn take(&mut self, length: u64, hot: u64) -> io::Result<Address> {
         let units = length.div_ceil(UNIT) as Address;
-        let start = match self.holding.gaps.take(units, hot) {
-            Some(start) => {
-                self.holding.count_taken(units);
-                start
-            }
+        let start = match self.holding.reuse(units, hot) {
+            Some(start) => start,
             None => self.take_new(length, hot)?,
         };
         self.holding.live += u64::from(units) * UNIT;
@@ -294,12 +117,8 @@ impl<'a> Space<'a> {
     /// When the store is full.
     pub fn take_row(&mut self, length: u64) -> io::Result<Address> {
         let units = row_units(length.div_ceil(UNIT).max(1) as Address);
-        let rows = &mut self.holding.rows;
-        let start = match exactly(rows, units).or_else(|| front(rows, units)) {
-            Some(start) => {
-                self.holding.count_taken(units);
-                start
-            }
+        let start = match self.holding.reuse_row(units) {
+            Some(start) => start,
             None => self.take_new(u64::from(units) * UNIT, LINE)?,
         };
         self.holding.live += u64::from(units) * UNIT;
@@ -394,16 +213,7 @@ impl<'a> Space<'a> {
     /// Takes a block where nothing stands.
     fn take_beyond(&mut self, order: u32) -> io::Result<Block> {
         self.blocks_beyond += 1;
-        let Beyond { free, segments } =
-            &mut *self.beyond.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = free.take_or_grow(order, |count| {
-            let first = SEGMENTS_MAX + *segments;
-            *segments += count;
-            if first + count > Address::MAX >> UNIT_BITS {
-                return Err(io::Error::other("it would need more than can be counted"));
-            }
-            Ok(first)
-        })?;
+        let start = self.beyond.take(order)?;
         Ok(Block { start, order })
     }
 
@@ -412,7 +222,7 @@ impl<'a> Space<'a> {
     /// # Errors
     /// What is needed, and what is allowed.
     pub fn fits(&self) -> Result<(), DoesNotFit> {
-        let beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner).segments;
+        let beyond = self.beyond.segments();
         if beyond == 0 {
             return Ok(());
         }

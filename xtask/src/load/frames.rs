@@ -6,10 +6,13 @@
 //! Linux 5.18) and another one counts and drops the replies. As on a network card, a frame has room to
 //! grow. So many queries are under way at a time: a server that is slower is asked less.
 
+mod queries;
+mod words;
+
 use std::{
     ffi::CString,
-    fs, io,
-    net::{IpAddr, Ipv4Addr},
+    io,
+    net::Ipv4Addr,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -23,65 +26,27 @@ use aya::{
     programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode},
 };
 
-use crate::{
-    net::{CLIENT, CLIENT_INTERFACE, Pair, SERVER, SERVER_INTERFACE},
-    packet::{self, Headers},
-    strict::{self, Name},
+pub use self::words::Counted;
+use self::{
+    queries::{OCTETS, Query},
+    words::{Control, State},
 };
+use crate::net::{CLIENT_INTERFACE, Pair, SERVER_INTERFACE};
 
-/// Octets of a query's frame, at the most.
-const OCTETS: usize = 254;
 /// Frames that one system call runs the generator over: starting and ending one takes the kernel 20 ms.
 const REPEAT: u32 = 1 << 22;
+
 /// After how many it puts them on the wire and lets others run.
 const BATCH: u32 = 64;
+
 /// When nothing comes for so long, what is under way is lost.
 const PATIENCE: Duration = Duration::from_millis(20);
+
 /// What is sent before counting begins: until caches and threads are warm.
 const WARMING: Duration = Duration::from_millis(300);
 
 /// Queries under way, of which each server gets what suits it best.
 const WINDOWS: [u64; 4] = [48, 128, 256, 512];
-
-/// A query as `frames.c` has it.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Query {
-    length: u16,
-    octets: [u8; OCTETS],
-}
-// SAFETY: numbers without gaps.
-unsafe impl aya::Pod for Query {}
-
-/// The generator's own state, as `frames.c` has it.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct State {
-    next: u32,
-    burst: u32,
-    sent: u64,
-}
-// SAFETY: numbers without gaps.
-unsafe impl aya::Pod for State {}
-
-/// What it is told.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Control {
-    window: u64,
-    written_off: u64,
-    pace: u64,
-    begun: u64,
-    sent_before: u64,
-    queries: u32,
-    networks: u32,
-    first: u32,
-    stride: u32,
-    hosts: u32,
-    reserved: u32,
-}
-// SAFETY: numbers without gaps.
-unsafe impl aya::Pod for Control {}
 
 /// Forged sources: any address of any of these networks.
 #[derive(Debug, Clone, Copy)]
@@ -95,22 +60,6 @@ pub struct Sources {
     /// The bits of an address in its network.
     pub hosts: u32,
 }
-
-/// What came back.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counted {
-    /// Replies.
-    pub replies: u64,
-    /// Octets of their frames.
-    pub octets: u64,
-    /// Those that were truncated.
-    pub truncated: u64,
-    /// By RCODE.
-    pub rcodes: [u64; 16],
-}
-// SAFETY: numbers without gaps.
-unsafe impl aya::Pod for Counted {}
 
 /// What a flood came to.
 #[derive(Debug, Clone, Copy)]
@@ -156,7 +105,7 @@ impl Frames {
     /// When clang is missing, a query is not understood, or the kernel refuses a step.
     pub fn attach(pair: &Pair, queries: &Path, folder: &Path) -> anyhow::Result<Self> {
         let object = super::compile(folder, "frames.c", include_str!("frames.c"))?;
-        let queries = self::queries(pair, queries)?;
+        let queries = queries::queries(pair, queries)?;
         let count = queries.len() as u32;
         let octets: u64 = queries.iter().map(|query| u64::from(query.length)).sum();
         let mean_octets = octets as f64 / queries.len() as f64;
@@ -308,14 +257,6 @@ impl Watch<'_> {
     }
 }
 
-/// The clock that kernel programs read, in nanoseconds.
-fn monotonic() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the structure is ours.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
 /// Runs the generator until told to end, when nobody else wants the processor.
 fn generate(program: &Xdp, interface: u32, ended: &AtomicBool) -> anyhow::Result<()> {
     let nothing = libc::sched_param { sched_priority: 0 };
@@ -337,102 +278,17 @@ fn generate(program: &Xdp, interface: u32, ended: &AtomicBool) -> anyhow::Result
     Ok(())
 }
 
-impl Counted {
-    fn since(&self, earlier: &Self) -> Self {
-        let mut rcodes = self.rcodes;
-        for (rcode, before) in rcodes.iter_mut().zip(earlier.rcodes) {
-            *rcode -= before;
-        }
-        Self {
-            replies: self.replies - earlier.replies,
-            octets: self.octets - earlier.octets,
-            truncated: self.truncated - earlier.truncated,
-            rcodes,
-        }
-    }
-}
-
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut Xdp> {
     Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
 }
 
-/// The queries of a file as frames, from many ports.
-fn queries(pair: &Pair, file: &Path) -> anyhow::Result<Vec<Query>> {
-    let hardware =
-        [pair.server.hardware(SERVER_INTERFACE)?, pair.client.hardware(CLIENT_INTERFACE)?];
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let mut queries = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let frame = frame(number, line)
-            .with_context(|| format!("{}, line {}: {line:?}", file.display(), number + 1))?;
-        ensure!(frame.len() <= OCTETS, "{} octets are too many: {line:?}", frame.len());
-        let mut query = Query { length: frame.len() as u16, octets: [0; OCTETS] };
-        query.octets[..frame.len()].copy_from_slice(&frame);
-        query.octets[..12].copy_from_slice(hardware.as_flattened());
-        queries.push(query);
-    }
-    ensure!(!queries.is_empty(), "no queries in {}", file.display());
-    Ok(queries)
-}
-
-fn frame(number: usize, line: &str) -> anyhow::Result<Vec<u8>> {
-    let mut words = line.split_whitespace();
-    let (name, kind) = words.next().zip(words.next()).context("a name and a type")?;
-    let edns = match words.next() {
-        Some("D") => Some((1232, true)),
-        Some("E") => Some((1232, false)),
-        _ => None,
-    };
-    let number_of_type = strict::type_number(kind).context("an unknown type")?;
-    let name = Name::from_text(name)?;
-    let octets = |address: IpAddr| match address {
-        IpAddr::V4(address) => Ipv4Addr::octets(&address).to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    };
-    let headers = Headers {
-        source: octets(CLIENT[0]),
-        destination: octets(SERVER[0]),
-        source_port: 2000 + (number % 60_000) as u16,
-        ..Headers::v4()
-    };
-    Ok(headers.frame(&packet::query(number as u16, name.wire(), number_of_type, edns)))
+/// The clock that kernel programs read, in nanoseconds.
+fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is ours.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{cleanup::Scratch, load::reflector};
-
-    #[test]
-    fn what_is_sent_comes_back() {
-        let folder = Scratch::create().expect("a folder");
-        let queries = folder.path().join("queries");
-        fs::write(&queries, "www.example. A D\nexample. SOA\n").expect("written");
-        let pair = Pair::create().expect("root");
-        reflector::attach(&pair, folder.path()).expect("clang");
-        let (plain, spoofed) = pair
-            .with_free_client_interface(|| -> anyhow::Result<_> {
-                let mut frames = Frames::attach(&pair, &queries, folder.path())?;
-                let time = Duration::from_millis(200);
-                let plain = frames.flood(&pair, 64, time)?;
-                let first = Ipv4Addr::new(198, 18, 0, 0);
-                frames.spoof(&Sources { networks: 200, first, stride: 1 << 16, hosts: 0xff });
-                let spoofed = frames.flood(&pair, 64, time)?;
-                frames.pace(5000);
-                let paced = frames.flood(&pair, 64, Duration::from_secs(1))?;
-                // Never more; how much less is up to what else the machine does.
-                assert!((1..=6000).contains(&paced.sent), "{paced:?}");
-                Ok((plain, spoofed))
-            })
-            .expect("attached")
-            .expect("flooded");
-        for flooded in [plain, spoofed] {
-            let Counted { replies, octets, rcodes, .. } = flooded.counted;
-            assert!(replies > 100 && replies == rcodes[0], "{flooded:?}");
-            // Either the one or the other query, in turns: 82 and 67 octets with their headers.
-            assert!(octets / replies > 60 && octets / replies < 85, "{flooded:?}");
-            // Of those under way at the end some may come too late.
-            assert!(replies + 64 >= flooded.sent * 9 / 10, "{flooded:?}");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,11 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use tracing::{debug, error, info, warn};
 
-use super::{Entry, Zones, file::Fingerprint, has_include, lock, purpose_of};
+use super::{
+    Entry, Zones,
+    file::{Fingerprint, has_include},
+    lock, purpose_of,
+};
 use crate::{
     config::ZoneSource,
     control::ZoneState,

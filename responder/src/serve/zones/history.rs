@@ -5,7 +5,7 @@ use std::{
     sync::Mutex,
 };
 
-use super::{lock, seconds_since_1970};
+use super::{account::seconds_since_1970, lock};
 use crate::{control::ZoneEvent, zone::Loaded};
 
 /// Events that are kept of a zone; the oldest go first.

@@ -2,7 +2,7 @@
 
 use responder_common::layout::{Node, node::role};
 
-use super::*;
+use super::{index::VACANT, *};
 use crate::{
     store::{Store, StoreOptions},
     zone::{self, name::from_text_lower},

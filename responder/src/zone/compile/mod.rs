@@ -2,12 +2,14 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`node`] | one name: its RRsets, its references, its proofs |
+//! | [`source`] | what is compiled: a name and what it owns |
+//! | [`node`] | one node: its RRsets, its references, its proofs |
 //! | [`servers`] | RRsets as fragments, and the addresses that go with name servers |
 
 mod node;
 pub mod nonexistence;
 mod servers;
+mod source;
 
 use std::io;
 
@@ -18,8 +20,11 @@ use responder_common::{
 };
 use zerocopy::IntoBytes;
 
-pub use self::node::{CompileError, Hosts, Nodes, Source};
-pub use self::servers::negative;
+pub use self::{
+    node::Nodes,
+    servers::negative,
+    source::{CompileError, Hosts, Source},
+};
 use super::{
     chain::{Asked, Chain, Proofs},
     collect::{RrSet, Sets, Sorted},

@@ -1,13 +1,14 @@
 //! One name becomes a node: its RRsets as fragments beside it, its references, its proofs.
 
-use std::io;
-
 use responder_common::{
     layout::{Address, UNIT, node, node::role, patch},
     wire::{NAME_MAX, rtype},
 };
 
-use super::servers::{Extra, Owner, Placed, rrset, signatures};
+use super::{
+    servers::{Extra, Owner, Placed, rrset, signatures},
+    source::{CompileError, Hosts, Source},
+};
 use crate::{
     store::Space,
     zone::{
@@ -17,52 +18,6 @@ use crate::{
         name::{is_at_or_below, to_text},
     },
 };
-
-/// Why a zone cannot be compiled.
-#[derive(Debug)]
-pub enum CompileError {
-    /// The zone itself.
-    Zone(String),
-    /// The store.
-    Store(io::Error),
-}
-
-impl From<io::Error> for CompileError {
-    fn from(error: io::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-/// A name that exists (RFC 4592, section 2.2.2).
-pub struct Source<'n, 'a> {
-    /// Lower-case wire form.
-    pub name: &'n [u8],
-    /// What it owns; nothing at an empty non-terminal.
-    pub rrsets: &'n [RrSet<'a>],
-    /// NS below the apex: the zone is cut here.
-    pub cut: bool,
-    /// The node of the wildcard child, if there is one.
-    pub wildcard: Address,
-}
-
-/// Where the addresses of name servers are found.
-pub trait Hosts<'a> {
-    /// The A and AAAA RRsets of a host, by its lower-case wire name, into `to`, in place of what is there.
-    /// None where it has none; else whether they are glue, which has no signatures (RFC 4035, section 2.2).
-    fn addresses(&self, host: &[u8], to: &mut Sets<'a>) -> Option<bool>;
-}
-
-impl<'a, T: Hosts<'a>> Hosts<'a> for &T {
-    fn addresses(&self, host: &[u8], to: &mut Sets<'a>) -> Option<bool> {
-        (**self).addresses(host, to)
-    }
-}
-
-impl<'a, T: Hosts<'a>> Hosts<'a> for &mut T {
-    fn addresses(&self, host: &[u8], to: &mut Sets<'a>) -> Option<bool> {
-        (**self).addresses(host, to)
-    }
-}
 
 /// What all nodes of a version have in common.
 pub struct Nodes<'c, 's, 'a, H, P> {
@@ -97,25 +52,6 @@ enum Target {
     Shared(Address),
     /// The same fragment as the RRset of this type, which stands before it in the node.
     As(u16),
-}
-
-impl Source<'_, '_> {
-    fn owns(&self, kind: u16) -> bool {
-        self.rrsets.iter().any(|set| set.rtype == kind)
-    }
-
-    /// Whether the node's data answer for names that do not exist (RFC 4592). An asterisk that is a
-    /// cut or a DNAME answers under its own name, also for the names below it.
-    fn stands_in(&self) -> bool {
-        self.name.starts_with(b"\x01*") && !self.cut && !self.owns(rtype::DNAME)
-    }
-
-    fn too_large(&self, kind: u16) -> CompileError {
-        CompileError::Zone(format!(
-            "the RRset {} type {kind} is larger than a message can be",
-            to_text(self.name)
-        ))
-    }
 }
 
 impl<'c, 's, 'a, H: Hosts<'a>, P: Proofs> Nodes<'c, 's, 'a, H, P> {
@@ -187,7 +123,7 @@ impl<'c, 's, 'a, H: Hosts<'a>, P: Proofs> Nodes<'c, 's, 'a, H, P> {
         image.clear();
         image.extend_from_slice(&node::first(self.born, older).to_le_bytes());
         let (names, count) = (relative.len() as u8, references.len() as u8);
-        let vouches = vouches(self.proofs.is_some(), source);
+        let vouches = source.vouches(self.proofs.is_some());
         let second = node::second(kind(source, references, vouches), names, count, source.wildcard);
         image.extend_from_slice(&second.to_le_bytes());
         image.extend_from_slice(relative);
@@ -287,7 +223,7 @@ impl<'c, 's, 'a, H: Hosts<'a>, P: Proofs> Nodes<'c, 's, 'a, H, P> {
             references.push(Reference { role: role::ANY, rtype: 0, target: Target::As(kind) });
         }
         // A DS that no referral shows stands where none looks for it.
-        let silent = source.cut && !vouches(self.proofs.is_some(), source);
+        let silent = source.cut && !source.vouches(self.proofs.is_some());
         references.sort_by_key(|reference| {
             (silent && reference.rtype == rtype::DS, reference.role, reference.rtype)
         });
@@ -371,13 +307,6 @@ impl<'c, 's, 'a, H: Hosts<'a>, P: Proofs> Nodes<'c, 's, 'a, H, P> {
             self.lookups.clear();
         }
     }
-}
-
-/// Whether a referral shows the cut's DS set: in a signed zone (RFC 4035, section 3.1.4). In any other it
-/// proves nothing, and is only there for whoever asks for it.
-fn vouches(signed: bool, source: &Source<'_, '_>) -> bool {
-    let mut sets = source.rrsets.iter().filter(|set| set.rtype == rtype::DS);
-    signed || sets.any(|set| !set.signatures.is_empty())
 }
 
 /// What a node is: bits of [`node`]; `vouches` is whether referrals show DS.

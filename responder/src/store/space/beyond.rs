@@ -1,0 +1,50 @@
+//! Where a version goes on when the store is full.
+
+use std::{
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use responder_common::layout::{Address, SEGMENTS_MAX, UNIT_BITS};
+
+use crate::store::free::FreeBlocks;
+
+/// Segments that the store may not have: nothing is written there, but what would be is counted, so that
+/// an operator can be told the figure. Their numbers follow those of all segments that there can be.
+#[derive(Default)]
+pub struct Beyond(Mutex<Counted>);
+
+#[derive(Default)]
+struct Counted {
+    free: FreeBlocks,
+    segments: u32,
+}
+
+impl Beyond {
+    /// Takes a block of an order: where it would start.
+    pub fn take(&self, order: u32) -> io::Result<Address> {
+        let Counted { free, segments } = &mut *self.counted();
+        free.take_or_grow(order, |count| {
+            let first = SEGMENTS_MAX + *segments;
+            *segments += count;
+            if first + count > Address::MAX >> UNIT_BITS {
+                return Err(io::Error::other("it would need more than can be counted"));
+            }
+            Ok(first)
+        })
+    }
+
+    /// How many segments it has come to.
+    pub fn segments(&self) -> u32 {
+        self.counted().segments
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nothing stands there: the store is full.
+pub fn is_beyond(address: Address) -> bool {
+    address >> UNIT_BITS >= SEGMENTS_MAX
+}
