@@ -22,6 +22,18 @@ pub trait Frame {
     fn length(&self) -> u32;
 }
 
+/// One in a buffer, as the host has it.
+impl Frame for &[u8] {
+    fn read<T: FromBytes + Immutable + Copy>(&self, offset: u32) -> Option<T> {
+        let rest = self.get(offset as usize..)?;
+        T::read_from_prefix(rest).ok().map(|(value, _)| value)
+    }
+
+    fn length(&self) -> u32 {
+        self.len() as u32
+    }
+}
+
 /// Octets of an Ethernet header.
 pub const ETHERNET: u32 = 14;
 /// Octets of a VLAN tag (IEEE 802.1Q).

@@ -2,27 +2,13 @@
 
 use responder_common::{
     checksum,
-    frame::{self, Checksum, Frame},
+    frame::{self, Checksum},
     layout::{Address, Root},
     platform::Platform,
     scratch::{HEAD, Scratch},
     verdict::Verdict,
 };
 use zerocopy::{FromBytes, FromZeros, Immutable};
-
-/// A frame in a buffer.
-struct Buffer<'a>(&'a [u8]);
-
-impl Frame for Buffer<'_> {
-    fn read<T: FromBytes + Immutable + Copy>(&self, offset: u32) -> Option<T> {
-        let rest = self.0.get(offset as usize..)?;
-        T::read_from_prefix(rest).ok().map(|(value, _)| value)
-    }
-
-    fn length(&self) -> u32 {
-        self.0.len() as u32
-    }
-}
 
 const MESSAGE: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01";
 const V4: [u8; 8] = [192, 0, 2, 9, 192, 0, 2, 53];
@@ -73,13 +59,13 @@ fn ipv6(tags: usize, message: &[u8]) -> Vec<u8> {
 }
 
 fn judge(frame: &[u8]) -> Result<(), Verdict> {
-    frame::query(&Buffer(frame), &root(), &mut Scratch::new_zeroed())
+    frame::query(&frame, &root(), &mut Scratch::new_zeroed())
 }
 
 /// Turns a query's headers into a reply's with `message`, as the hooks do.
 fn reply(query: &[u8], message: &[u8], kind: Checksum) -> Vec<u8> {
     let mut s = Scratch::new_zeroed();
-    frame::query(&Buffer(query), &root(), &mut s).expect("a query");
+    frame::query(&query, &root(), &mut s).expect("a query");
     let head = s.head_length.get() as usize;
     s.head[HEAD - head..].copy_from_slice(&query[..head]);
     s.message[..message.len()].copy_from_slice(message);
@@ -166,7 +152,7 @@ fn a_finished_checksum_that_looks_partial_is_told_apart() {
 /// A query as a hook leaves it in the scratch memory.
 fn received(query: &[u8]) -> Box<Scratch> {
     let mut s = Box::new(Scratch::new_zeroed());
-    frame::query(&Buffer(query), &root(), &mut s).expect("a query");
+    frame::query(&query, &root(), &mut s).expect("a query");
     s.head[HEAD - 42..].copy_from_slice(&query[..42]);
     s.message[..query.len() - 42].copy_from_slice(&query[42..]);
     s
@@ -248,8 +234,7 @@ fn only_the_addresses_that_we_serve_are_ours() {
     let mut root = root();
     root.addresses4[1] = u32::from_ne_bytes([192, 0, 2, 53]);
     root.addresses4_length = 2;
-    let judge =
-        |root: &Root, frame: &[u8]| frame::query(&Buffer(frame), root, &mut Scratch::new_zeroed());
+    let judge = |root: &Root, frame: &[u8]| frame::query(&frame, root, &mut Scratch::new_zeroed());
     assert_eq!(judge(&root, &ipv4(0, MESSAGE)), Ok(()));
     assert_eq!(judge(&root, &ipv6(0, MESSAGE)), Err(Verdict::NotOurs));
     root.addresses4_length = 1;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod dataplane;
 pub mod limits;
+pub mod locks;
 pub mod privilege;
 pub mod serve;
 pub mod service;

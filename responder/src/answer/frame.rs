@@ -3,12 +3,11 @@
 //! Tests and fuzzers hold the kernel's programs to this, octet for octet.
 
 use responder_common::{
-    frame::{self, Checksum, Frame},
+    frame::{self, Checksum},
     limit::{self, Limiter},
     scratch::HEAD,
     verdict::{Action, Verdict},
 };
-use zerocopy::{FromBytes, Immutable};
 
 use super::{Answerer, Desk, Transport};
 use crate::dataplane::trial::HookPoint;
@@ -27,7 +26,7 @@ impl<P: Limiter> Desk<'_, P> {
         reply.clear();
         let (store, s) = (self.platform, &mut *self.s);
         let place = if hook == HookPoint::Xdp { 0 } else { 1 };
-        match frame::query(&Received(frame), store.root(), s) {
+        match frame::query(&frame, store.root(), s) {
             Ok(()) if limit::is_denied(store, s) => return Verdict::Denied,
             Ok(()) => {}
             Err(Verdict::Oversize) => {
@@ -51,19 +50,5 @@ impl<P: Limiter> Desk<'_, P> {
         frame::reverse(s, (reply.len() - head) as u32, kind);
         reply[..head].copy_from_slice(&s.head[HEAD - head..]);
         verdict
-    }
-}
-
-/// A frame in a buffer.
-struct Received<'a>(&'a [u8]);
-
-impl Frame for Received<'_> {
-    fn read<T: FromBytes + Immutable + Copy>(&self, offset: u32) -> Option<T> {
-        let rest = self.0.get(offset as usize..)?;
-        T::read_from_prefix(rest).ok().map(|(value, _)| value)
-    }
-
-    fn length(&self) -> u32 {
-        self.0.len() as u32
     }
 }

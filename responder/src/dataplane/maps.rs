@@ -4,7 +4,7 @@ use std::{
     io,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use anyhow::Context;
@@ -18,9 +18,12 @@ use memmap2::{MmapOptions, MmapRaw};
 use responder_common::layout::{Root, SEGMENT_BYTES, SEGMENT_SLACK};
 
 use super::pins;
-use crate::store::{
-    limiter,
-    memory::{Backing, own},
+use crate::{
+    locks::lock,
+    store::{
+        limiter,
+        memory::{Backing, own},
+    },
 };
 
 /// `BPF_MAP_TYPE_ARRAY` and `BPF_F_MMAPABLE` of the kernel's interface.
@@ -331,8 +334,4 @@ fn map_all(segments: &[OwnedFd]) -> io::Result<Vec<MmapRaw>> {
 /// A map's memory.
 fn map(map: &OwnedFd, length: usize) -> io::Result<MmapRaw> {
     MmapOptions::new().len(length).map_raw(map.as_raw_fd())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

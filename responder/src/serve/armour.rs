@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use super::Daemon;
 use crate::{
     config::Config,
     limits::{self, acl, top},
+    locks::lock,
     store::Store,
 };
 
@@ -41,7 +42,7 @@ impl Armour {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

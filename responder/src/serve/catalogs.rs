@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use anyhow::{Result, anyhow};
@@ -19,6 +19,7 @@ use crate::{
     },
     cloud::Desk,
     config::{Config, Zone},
+    locks::lock,
     transfer::Library as _,
     zone::{archive::Lookup as _, name},
 };
@@ -166,8 +167,4 @@ pub async fn follow(daemon: Arc<Daemon>) {
             error!("catalogs cannot be followed: {error}");
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

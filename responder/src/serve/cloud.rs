@@ -1,10 +1,7 @@
 //! The switchboard, at both of its ends: what an operator switches here, and what the cloud switches of this
 //! node.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, sync::Mutex};
 
 use anyhow::Result;
 use tracing::{error, info};
@@ -13,6 +10,7 @@ use super::Daemon;
 use crate::{
     catalog::switchboard::ALL,
     cloud::{Desk, ListedZone, Overview, Version, desk::Switch},
+    locks::lock,
     service::Origin,
 };
 
@@ -84,7 +82,7 @@ impl Daemon {
 
     /// Follows what the cloud wants out of the routing here.
     pub(super) fn follow_switches(&self, drained: &BTreeSet<String>) {
-        let mut followed = self.followed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut followed = lock(&self.followed.0);
         if followed.as_ref() == Some(drained) {
             return;
         }

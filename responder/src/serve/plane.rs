@@ -4,7 +4,7 @@ mod probe;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use crate::{
         lease,
         watch::Samples,
     },
+    locks::lock,
     privilege,
     store::{Store, StoreOptions, Terms},
 };
@@ -326,7 +327,7 @@ impl Plane {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

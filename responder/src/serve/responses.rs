@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use responder_common::verdict::{Action, Verdict};
@@ -11,6 +11,7 @@ use responder_common::verdict::{Action, Verdict};
 use super::{counters::Event, signed};
 use crate::{
     answer::{Answerer, Transport},
+    locks::lock,
     store::Store,
     transfer::{Client, Transfers, notify::Heard},
 };
@@ -103,14 +104,14 @@ impl AnswererPool {
         transport: Transport,
         reply: &mut Vec<u8>,
     ) -> Event {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = lock(&self.idle).pop();
         let mut answerer = idle.unwrap_or_else(|| Answerer::new(Arc::clone(&self.store)));
         let (transfers, peer) = (&self.transfers, Some(peer));
         let answer =
             AssertUnwindSafe(|| respond(&mut answerer, transfers, query, peer, transport, reply));
         match catch_unwind(answer) {
             Ok(event) => {
-                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(answerer);
+                lock(&self.idle).push(answerer);
                 event
             }
             Err(_) => header_only(query, SERVFAIL, Event::Fault, reply),

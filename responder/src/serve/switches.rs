@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use anyhow::{Context as _, Result};
@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
 use super::state::replace;
-use crate::{store::Store, zone::name};
+use crate::{
+    locks::lock,
+    {store::Store, zone::name},
+};
 
 /// The file's name in the state directory.
 const FILE: &str = "xdp-off.json";
@@ -89,7 +92,7 @@ impl Switches {
     }
 
     fn lock(&self) -> MutexGuard<'_, SwitchedOff> {
-        self.off.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.off)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     answer::Transport,
     cloud::announced,
     config::Limits,
+    locks::lock,
     service::Services,
     transfer::{Client, Transfers, distributor::Outcome, outgoing::Patience, tls},
 };
@@ -101,7 +102,7 @@ impl Place {
             return Err(Event::Denied);
         }
         let source = source(peer.ip());
-        let mut open = service.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&service.open);
         if open.total >= service.limits.tcp_connections {
             return Err(Event::Full);
         }
@@ -117,7 +118,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.service.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.service.open);
         open.total -= 1;
         if let Some(of_source) = open.by_source.get_mut(&self.source) {
             *of_source -= 1;

@@ -15,7 +15,7 @@ mod unused;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use anyhow::bail;
@@ -30,6 +30,7 @@ use self::{
 use crate::{
     config::{Zone, ZoneSource, canonical_name},
     control::{ZoneEvent, ZoneStatus},
+    locks::lock,
     store::Store,
     transfer::Announcer,
     zone::{
@@ -203,9 +204,4 @@ fn purpose_of(zone: &Zone) -> Purpose {
 /// How much of its changes is kept: nothing where nobody may ask for them.
 fn journal_of(zone: &Zone) -> JournalLimits {
     if zone.transfer_to.is_empty() { JournalLimits::NOTHING } else { zone.journal }
-}
-
-/// A panic while a lock was held leaves data that are still whole: each update is made at once.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

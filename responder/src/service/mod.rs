@@ -28,7 +28,7 @@ mod wishes;
 use std::{
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc::Sender},
+    sync::{Arc, Mutex, MutexGuard, mpsc::Sender},
     thread::JoinHandle,
 };
 
@@ -46,6 +46,7 @@ use self::{keeper::Message, wishes::Wishes};
 use crate::{
     config::Config,
     control::{Alive, ServiceStatus, ZoneState},
+    locks::lock,
     serve::{Daemon, OnStop},
 };
 
@@ -142,7 +143,7 @@ impl Services {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

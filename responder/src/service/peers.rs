@@ -3,7 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::{
     config::{Config, Peer},
     control::PeerStatus,
+    locks::lock,
     serve::Daemon,
 };
 
@@ -51,7 +52,7 @@ impl Peers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<PeerStatus>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Notes what an address said; one line where that is news.

@@ -53,6 +53,7 @@ use self::{
     memory::{Backing, Memory, OwnMemory},
     readers::Readers,
 };
+use crate::locks::lock;
 
 /// Options that every reply depends on.
 #[derive(Debug, Clone)]
@@ -193,7 +194,7 @@ impl Store {
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.writer)
     }
 
     /// Waits until no reader can still see what was taken out of the zone table before the call.

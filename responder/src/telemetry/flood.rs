@@ -3,12 +3,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
 use tracing::{Event, Metadata, Subscriber, callsite::Identifier, subscriber::Interest};
 use tracing_subscriber::layer::{Context, Filter};
+
+use crate::locks::lock;
 
 /// Lines that one place writes within a [`WHILE`].
 const LINES: u32 = 50;
@@ -71,7 +73,7 @@ impl Limiter {
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<Identifier, Place>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,11 +1,8 @@
 //! Rates from counters: the difference of the last two samples.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::{sync::Mutex, time::Instant};
 
-use crate::control::Rates;
+use crate::{control::Rates, locks::lock};
 
 /// Replies so far, at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -28,13 +25,13 @@ pub struct Sampler(Mutex<(Option<Sample>, Option<Sample>)>);
 impl Sampler {
     /// Takes a sample; the older of two is forgotten.
     pub fn take(&self, sample: Sample) {
-        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut samples = lock(&self.0);
         *samples = (samples.1, Some(sample));
     }
 
     /// Replies per second between the last two samples.
     pub fn rates(&self) -> Rates {
-        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match *lock(&self.0) {
             (Some(before), Some(after)) => rates(&before, &after),
             _ => Rates::default(),
         }

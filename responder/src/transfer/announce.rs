@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     config::{Downstream, Zone},
+    locks::lock,
     zone::{
         archive::{Lookup as _, sort_key},
         name,
@@ -256,8 +257,4 @@ fn judge(answer: &[u8], session: Option<&mut Session>) -> Result<(), Failure> {
         return Err(refused.unwrap_or_else(|| fault.into()));
     }
     refused.map_or(Ok(()), Err)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

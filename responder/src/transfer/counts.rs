@@ -1,9 +1,8 @@
 //! Events by label.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
+
+use crate::locks::lock;
 
 /// How often what happened.
 #[derive(Default)]
@@ -12,7 +11,7 @@ pub struct Counts(Mutex<BTreeMap<String, u64>>);
 impl Counts {
     /// Counts one.
     pub fn add(&self, label: &str) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(&self.0);
         match counts.get_mut(label) {
             Some(count) => *count += 1,
             None => {
@@ -23,6 +22,6 @@ impl Counts {
 
     /// All of them.
     pub fn get(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }

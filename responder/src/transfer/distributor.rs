@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, RwLock},
 };
 
 use ipnet::IpNet;
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{self, Zone},
+    locks::{self, lock},
     zone::{
         archive::{Archive, Lookup as _, View},
         name,
@@ -127,12 +128,12 @@ impl Distributor {
             .filter_map(|zone| Some((name::from_text_lower(&zone.name).ok()?, rule(zone))))
             .collect();
         let rules = Rules { keys: Arc::new(keys.usable()), zones };
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        *locks::write(&self.rules) = rules;
     }
 
     /// The keys that messages may be signed with.
     pub fn keys(&self) -> Arc<Vec<Arc<Key>>> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner).keys)
+        Arc::clone(&locks::read(&self.rules).keys)
     }
 
     /// What happened so far, by label: `out-axfr`, `out-refused`, ...
@@ -191,7 +192,7 @@ impl Distributor {
 
     fn allowed(&self, request: &Request, client: Client) -> Result<(Arc<Rule>, Volume), Refusal> {
         let rule = {
-            let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+            let rules = locks::read(&self.rules);
             rules.zones.get(&request.apex).cloned().ok_or(Refusal::NOT_AUTHORITATIVE)?
         };
         let signed_by = request.session.as_ref().map(|session| session.key().name());
@@ -263,8 +264,4 @@ fn view(volume: &Volume) -> Result<Option<View>, String> {
     let view = archive.read().map_err(|error| error.to_string())?;
     let serial = view.serial().map_err(|error| error.to_string())?;
     Ok((serial == volume.serial).then_some(view))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

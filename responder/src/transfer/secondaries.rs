@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use ipnet::IpNet;
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     config::{self, Config, TlsProfile, Transfer, Zone, ZoneSource},
+    locks::lock,
     zone::name,
 };
 
@@ -200,8 +201,4 @@ impl Limits {
         let total = Arc::clone(&self.total).acquire_owned().await.ok();
         Place { _primary: primary, _total: total }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use std::{
     io,
     net::IpAddr,
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, RwLock},
 };
 
 use rustls::{
@@ -28,6 +28,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use super::{Cause, Failure};
 use crate::{
     config::{Identity, TlsListen, TlsProfile, Trust},
+    locks,
     privilege::read_secret,
 };
 
@@ -132,7 +133,7 @@ impl Listener {
     /// One line that names the file; what was read before goes on being used.
     pub fn reload(&self) -> Result<(), String> {
         let config = server_config(&self.files)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *locks::write(&self.config) = config;
         Ok(())
     }
 
@@ -141,7 +142,7 @@ impl Listener {
     /// # Errors
     /// It is not let in, or speaks something else.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<server::TlsStream<TcpStream>> {
-        let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
+        let config = Arc::clone(&locks::read(&self.config));
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         match stream.get_ref().1.alpn_protocol() {
             Some(ALPN) => Ok(stream),

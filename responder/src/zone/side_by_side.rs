@@ -8,6 +8,8 @@ use std::{
     thread,
 };
 
+use crate::locks::lock;
+
 /// Does so many pieces of work, each thread with what `begin` gives it; what the threads were given, and
 /// the results in the order of the pieces.
 ///
@@ -30,7 +32,7 @@ pub fn side_by_side<W: Send, R: Send, E: Send>(
             }
             let result = one(&mut with, piece);
             failed.fetch_or(result.is_err(), Relaxed);
-            results.lock().unwrap_or_else(PoisonError::into_inner).push((piece, result));
+            lock(&results).push((piece, result));
         }
         with
     };

@@ -18,7 +18,7 @@ use std::{
     net::IpAddr,
     os::fd::OwnedFd,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use anyhow::{Context, Result, bail};
@@ -34,7 +34,10 @@ use super::{
     maps::{FoundMemory, KernelMemory, Segments},
     watch::{Samples, Watch},
 };
-use crate::store::{Store, Terms};
+use crate::{
+    locks::lock,
+    store::{Store, Terms},
+};
 
 /// What is settled before the first request, by a daemon that has all of its privileges yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -329,7 +332,7 @@ impl Hands {
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.place)
     }
 
     fn ask(&self, request: &Request) -> Result<(Reply, Vec<OwnedFd>)> {

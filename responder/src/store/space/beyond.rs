@@ -2,12 +2,12 @@
 
 use std::{
     io,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 use responder_common::layout::{Address, SEGMENTS_MAX, UNIT_BITS};
 
-use crate::store::free::FreeBlocks;
+use crate::{locks::lock, store::free::FreeBlocks};
 
 /// Segments that the store may not have: nothing is written there, but what would be is counted, so that
 /// an operator can be told the figure. Their numbers follow those of all segments that there can be.
@@ -40,7 +40,7 @@ impl Beyond {
     }
 
     fn counted(&self) -> MutexGuard<'_, Counted> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     ops::Range,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         mpsc::{self, Receiver, Sender, SyncSender},
     },
     thread::{self, Scope},
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use domain::base::Name;
 
 use super::{Batch, Refusal, entries::Entries, record::Notes, scan::Inherited, source::Piece};
+use crate::locks::lock;
 
 /// A piece below this size, in octets, is read where it is taken: a thread is not worth its waking.
 const SMALL: usize = 32 << 10;
@@ -182,7 +183,7 @@ fn start<'scope, 'env, B: Batch + 'env>(
         let inbox = Arc::clone(&inbox);
         scope.spawn(move || {
             loop {
-                let order = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let order = lock(&inbox).recv();
                 let Ok((mut job, done)) = order else { return };
                 let read = job.read(apex, most, None).is_ok();
                 // Nobody waits any more when a piece before this one was refused.
