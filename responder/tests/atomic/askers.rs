@@ -74,7 +74,7 @@ pub fn sockets(flood: &Flood, namespace: &File, server: SocketAddr) {
     assert_eq!(entered, 0, "entering the client's namespace");
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     socket.connect(server).expect("a route");
-    socket.set_read_timeout(Some(Duration::from_secs(2))).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
     let mut batch = Batch::new();
     let mut next = 0;
     while !flood.done.load(Ordering::Relaxed) {

@@ -181,7 +181,7 @@ impl Node {
                 return reply[..length].to_vec();
             }
             let log = || fs::read_to_string(self.path("log")).unwrap_or_default();
-            assert!(started.elapsed() < Duration::from_secs(20), "no reply\n{}", log());
+            assert!(started.elapsed() < Duration::from_secs(60), "no reply\n{}", log());
             thread::sleep(Duration::from_millis(2));
         }
     }

@@ -5,7 +5,9 @@ use std::{
     io::Read as _,
     os::unix::fs::PermissionsExt,
     process::Command,
-    time::Duration,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
 };
 
 use hickory_proto::rr::RecordType;
@@ -26,12 +28,20 @@ fn write_secrets(node: &Node, secrets: &[&str]) {
     fs::set_permissions(node.path("cookies"), Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Whether a question is answered soon.
-fn answers(daemon: &Daemon<'_>) -> bool {
-    let socket = daemon.udp();
-    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+/// Asks a question that is answered.
+fn is_answered(daemon: &Daemon<'_>) {
+    let reply = daemon.ask(&query(1, "www.example.", RecordType::A));
+    assert_eq!(reply[7], 1, "one answer");
+}
+
+/// Asks a question that is dropped, since the client is denied.
+fn is_denied(daemon: &Daemon<'_>) {
+    let denied = || daemon.status()["sockets"]["udp"]["denied"].as_u64().unwrap_or(0);
+    let (before, socket) = (denied(), daemon.udp());
     socket.send(&query(1, "www.example.", RecordType::A)).unwrap();
-    socket.recv(&mut [0; 512]).is_ok()
+    daemon.until("the query is dropped", || denied() == before + 1);
+    socket.set_nonblocking(true).unwrap();
+    assert!(socket.recv(&mut [0; 512]).is_err(), "and not answered");
 }
 
 fn command(node: &Node, arguments: &str) -> String {
@@ -46,27 +56,26 @@ fn command(node: &Node, arguments: &str) -> String {
 fn the_access_list_is_edited_live_and_kept_over_restarts() {
     let node = node("");
     let mut daemon = node.serve();
-    assert!(answers(&daemon));
+    is_answered(&daemon);
     assert_eq!(command(&node, "acl list"), "the access list is empty: every client is served\n");
     assert_eq!(command(&node, "acl add deny 127.0.0.0/8"), "deny  127.0.0.0/8\n");
-    assert!(!answers(&daemon), "denied");
+    is_denied(&daemon);
     let mut stream = daemon.tcp();
     assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0, "the connection is closed");
     let status = daemon.status();
-    assert!(status["sockets"]["udp"]["denied"].as_u64() >= Some(1), "{status}");
     assert!(status["sockets"]["tcp"]["denied"].as_u64() >= Some(1), "{status}");
     daemon.signal(libc::SIGTERM);
     assert_eq!(daemon.wait(), Some(0));
     drop(daemon);
     let daemon = node.serve();
-    assert!(!answers(&daemon), "denied after a restart");
+    is_denied(&daemon);
     let list = command(&node, "acl add allow 127.0.0.1");
     assert_eq!(list, "deny  127.0.0.0/8\nallow 127.0.0.1/32\n");
-    assert!(answers(&daemon), "allowed");
+    is_answered(&daemon);
     command(&node, "acl del 127.0.0.1/32");
-    assert!(!answers(&daemon));
+    is_denied(&daemon);
     command(&node, "acl del 127.0.0.0/8");
-    assert!(answers(&daemon));
+    is_answered(&daemon);
     let ran = node.run(&["acl", "del", "127.0.0.0/8", "--config", "r.toml"]);
     assert_eq!(ran.err, "error: 127.0.0.0/8 is not on the access list\n");
     let ran = node.run(&["acl", "add", "deny", "127.0.0.1/8", "--config", "r.toml"]);
@@ -78,14 +87,16 @@ fn over_its_rate_a_client_is_sent_to_tcp_and_seen_at_the_top() {
     let node = node("[rate-limit]\nmode = \"on\"\npositive = 1\nburst = \"10s\"\n");
     let daemon = node.serve();
     let socket = daemon.udp();
-    socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let question = query(1, "www.example.", RecordType::A);
     let (mut whole, mut cut) = (0, 0);
+    let started = Instant::now();
     for _ in 0..60 {
         socket.send(&question).unwrap();
     }
     let mut buffer = [0; 512];
-    while let Ok(length) = socket.recv(&mut buffer) {
+    // Each gets a reply.
+    for _ in 0..60 {
+        let length = socket.recv(&mut buffer).expect("a reply");
         if buffer[2] & 2 == 0 {
             whole += 1;
         } else {
@@ -93,22 +104,27 @@ fn over_its_rate_a_client_is_sent_to_tcp_and_seen_at_the_top() {
             cut += 1;
         }
     }
-    assert!((10..=20).contains(&whole), "{whole} whole replies");
-    assert!((40..=50).contains(&cut), "{cut} truncated replies");
+    // What is saved up at the start, and what is earned meanwhile.
+    let most = 12 + started.elapsed().as_secs();
+    assert!((10..=most).contains(&whole), "{whole} whole replies, {cut} truncated");
     let mut stream = daemon.tcp();
     send(&mut stream, &question);
     assert_eq!(receive(&mut stream).unwrap()[2] & 2, 0, "TCP is not limited");
     let status = daemon.status();
-    assert!(status["data-plane"]["over-rate"]["positive"].as_u64() >= Some(30), "{status}");
+    assert!(status["data-plane"]["over-rate"]["positive"].as_u64() >= Some(cut), "{status}");
     // The busiest source, while it asks.
-    let asking = std::thread::spawn(move || {
-        for _ in 0..300 {
-            let _ = socket.send(&question);
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    let done = AtomicBool::new(false);
+    let talkers: Value = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                let _ = socket.send(&question);
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let said = node.run(&["limits", "top", "--json", "--config", "r.toml"]);
+        done.store(true, Relaxed);
+        serde_json::from_str(&said.out).unwrap()
     });
-    let talkers: Value = serde_json::from_str(&command(&node, "limits top --json")).unwrap();
-    asking.join().unwrap();
     let first = &talkers[0];
     assert_eq!((&first["source"], &first["class"]), (&"127.0.0.0/24".into(), &"positive".into()));
     assert_eq!(first["limited"], true, "{talkers}");
@@ -157,11 +173,12 @@ fn cookies_are_known_to_dig_and_kdig_and_to_a_second_node_through_a_rollover() {
     for (step, secrets) in [[old, new], [new, old], [new, new]].into_iter().enumerate() {
         for (daemon, node) in [(&first, &one), (&second, &two)] {
             write_secrets(node, if step == 2 { &secrets[..1] } else { &secrets });
-            let before = daemon.log().matches("looking for changes").count();
+            // Zones are looked at after the secrets.
+            let serial = step as u32 + 2;
+            node.write("example.zone", &small_zone(serial));
             daemon.signal(libc::SIGHUP);
-            daemon.until("the signal is heeded", || {
-                daemon.log().matches("looking for changes").count() > before
-            });
+            daemon
+                .until("the changes are followed", || daemon.zone("example.")["serial"] == serial);
             // While one node has followed and the other has not, both believe the client.
             let expected = if secrets[0] == new { 1 } else { 0 };
             for other in [&first, &second] {

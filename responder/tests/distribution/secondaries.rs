@@ -14,16 +14,16 @@ use crate::{
 };
 
 /// What a secondary is to do.
-struct Plan {
-    kind: Kind,
+pub struct Plan {
+    pub kind: Kind,
     /// Our port.
-    primary: u16,
-    signed: bool,
+    pub primary: u16,
+    pub signed: bool,
 }
 
 impl Plan {
     /// Starts it on a port of its own.
-    fn start(&self, port: u16) -> Server {
+    pub fn start(&self, port: u16) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let config = match self.kind {
             Kind::Knot => self.knot(port, folder.path()),
@@ -114,7 +114,7 @@ fn contents(kind: Kind, port: u16) -> Vec<String> {
 }
 
 fn until_equal(daemon: &Daemon<'_>, server: &Server, serial: u32) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let ours = contents(server.kind, daemon.node.port);
         let theirs = contents(server.kind, server.port);

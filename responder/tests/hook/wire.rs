@@ -9,7 +9,7 @@ use std::{
 use crate::{harness::run, program};
 
 /// The longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A socket for whole frames on an interface.
 pub struct Wire {

@@ -32,6 +32,7 @@ fn capabilities(process: u32, thread: &str, set: &str) -> u64 {
     u64::from_str_radix(&status(process, thread, set), 16).unwrap()
 }
 
+/// Those of its threads that are there now: one that has nothing to do ends after a while.
 fn threads(process: u32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     tasks.map(|task| task.unwrap().file_name().into_string().unwrap()).collect()
@@ -130,8 +131,9 @@ fn its_services_are_announced_by_the_helper_and_judged_by_the_kernels_program() 
     let family = || daemon.status()["services"][0]["families"][0].clone();
     daemon.until("the route", || family()["route"] == "announced");
     assert!(has_address(), "{}", daemon.log());
+    // A busy machine may be late with a reply, now and then.
+    daemon.until("a look without fault", || family()["faults"] == serde_json::json!([]));
     let family = family();
-    assert_eq!(family["faults"], serde_json::json!([]), "{family}");
     // No note says that the programs could not be tried; and what was tried is told from what came.
     assert_eq!(family["notes"], serde_json::json!([]), "{family}");
     let plane = daemon.status()["data-plane"].clone();

@@ -26,7 +26,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { sockets: 2, window: 32, patience: Duration::from_millis(400), tries: 5 }
+        Self { sockets: 2, window: 32, patience: Duration::from_millis(500), tries: 8 }
     }
 }
 

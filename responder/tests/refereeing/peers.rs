@@ -202,7 +202,7 @@ impl Peer {
         let queries: Vec<Query> = zones.iter().enumerate().map(soa).collect();
         let pace = Pace { sockets: 1, patience: Duration::from_millis(100), tries: 2, window: 8 };
         let side = Side { address: plan.address, within: plan.within };
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Err(io::Error::other(format!("ended with {status}")));

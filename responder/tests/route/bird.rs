@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// How the node is told to judge quickly.
-pub const QUICK: &str = "health = { interval = \"100ms\", rise = 2, fall = 2, hold-down = \"300ms\", \
+pub const QUICK: &str = "health = { interval = \"100ms\", timeout = \"5s\", rise = 2, fall = 2, hold-down = \"300ms\", \
                          hold-down-max = \"300ms\", stop-wait = \"0s\" }\n";
 
 /// A node at the service's addresses, with one zone and `service` in its configuration.

@@ -36,7 +36,7 @@ fn routes_outlive_a_kill_until_the_lease_runs_out_and_fall_with_the_program() {
     let pins = Pins(format!("/sys/fs/bpf/responder-route-{}", std::process::id()).into());
     let node = node_with(
         &format!(
-            "[xdp]\nmode = \"native\"\ninterfaces = [\"vs\"]\nlease = \"10s\"\npins = \"{}\"\n",
+            "[xdp]\nmode = \"native\"\ninterfaces = [\"vs\"]\nlease = \"20s\"\npins = \"{}\"\n",
             pins.0.display()
         ),
         &format!(

@@ -15,7 +15,7 @@ use std::{
 use tempfile::TempDir;
 
 /// The longest that anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the router beside the node speaks BGP.
 pub const EDGE: &str = "10.0.0.1";
 /// Where the rest of the world does.

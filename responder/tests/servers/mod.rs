@@ -73,7 +73,7 @@ impl Server {
 
     /// Waits until it answers for a zone.
     pub fn until_up(&mut self, zone: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.is_up(zone) {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "{}", self.log());
@@ -85,7 +85,7 @@ impl Server {
     fn is_up(&self, zone: &str) -> bool {
         let ask = || -> std::io::Result<bool> {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             send(&mut stream, &query(1, zone, RecordType::SOA));
             let mut header = [0; 6];
             stream.read_exact(&mut header)?;

@@ -26,8 +26,8 @@ fn a_primary_that_answers_slowly_for_ever_is_left() {
         script.messages.truncate(2);
         script.end = End::Drip;
     };
-    let limits = "[limits]\ntransfer-time = \"2s\"\n";
-    refused_by(slow, "the transfer takes longer than limits.transfer-time = 2s", limits, "");
+    let limits = "[limits]\ntransfer-time = \"4s\"\n";
+    refused_by(slow, "the transfer takes longer than limits.transfer-time = 4s", limits, "");
 }
 
 #[test]

@@ -154,7 +154,7 @@ fn an_rrset_that_no_message_can_count_is_refused() {
 #[test]
 fn a_primary_that_stalls_is_left() {
     let stall = |script: &mut Script| script.messages.truncate(2);
-    refused(stall, "no whole message for 1 s", "[limits]\ntransfer-idle = \"1s\"\n");
+    refused(stall, "no whole message for 4 s", "[limits]\ntransfer-idle = \"4s\"\n");
 }
 
 #[test]

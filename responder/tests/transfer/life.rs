@@ -55,9 +55,10 @@ fn rfc1035_the_primary_is_asked_at_each_refresh() {
 #[test]
 fn rfc8914_an_expired_zone_answers_servfail_until_it_is_fresh_again() {
     let mut script = Script::good(7);
-    script.timers = [1, 1, 3];
+    // Long enough for a refresh on a busy machine.
+    script.timers = [1, 1, 8];
     let primary = Scripted::start(script.clone());
-    let bounds = "[transfer]\nrefresh-min = \"1s\"\nretry-min = \"1s\"\nexpire-min = \"3s\"\n";
+    let bounds = "[transfer]\nrefresh-min = \"1s\"\nretry-min = \"1s\"\nexpire-min = \"8s\"\n";
     let node = node(&secondary(&[primary.port], None, bounds));
     let daemon = node.serve();
     daemon.until("the zone", || is_served(&daemon, 7));
@@ -69,7 +70,7 @@ fn rfc8914_an_expired_zone_answers_servfail_until_it_is_fresh_again() {
         (message.metadata.response_code, message.answers.len(), explained)
     };
     // Longer than it is good for: refreshes keep it alive.
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    std::thread::sleep(std::time::Duration::from_secs(9));
     assert_eq!(ask(), (ResponseCode::NoError, 1, false));
     primary.set(None);
     daemon.until("the expiry", || daemon.zone("tld.test.")["state"] == "expired");

@@ -64,7 +64,7 @@ fn notify(zone: &str) -> Vec<u8> {
 fn answer(daemon: &Daemon<'_>, from: [u8; 4], message: &[u8]) -> Message {
     let socket = UdpSocket::bind((Ipv4Addr::from(from), 0)).unwrap();
     socket.connect((Ipv4Addr::LOCALHOST, daemon.node.port)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     socket.send(message).unwrap();
     let mut buffer = [0; 512];
     let length = socket.recv(&mut buffer).unwrap();

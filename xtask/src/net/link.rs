@@ -57,7 +57,7 @@ impl End<'_> {
 
     /// A link that is up but without carrier loses the first packets.
     fn await_carrier(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(20);
         let show = || process::output(&mut self.space.ip(["link", "show", "dev", self.interface]));
         while !show()?.contains("LOWER_UP") {
             ensure!(Instant::now() < deadline, "{} does not come up", self.interface);

@@ -132,7 +132,7 @@ impl Pair {
         drop(self.passing.lock().unwrap_or_else(PoisonError::into_inner).take());
         let result = work();
         // A child that another thread is starting holds every descriptor until it becomes its program.
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while let Err(error) = self.pass_on_client_side() {
             ensure!(Instant::now() < deadline, error);
             thread::sleep(Duration::from_millis(10));
@@ -282,30 +282,28 @@ pub fn block(interface: &str, what: Blocked) -> anyhow::Result<Vec<OwnedFd>> {
     verdicts.into_iter().map(|verdict| program::attach(interface, verdict)).collect()
 }
 
+/// How long a process may take to end by itself.
+const POLITE: Duration = Duration::from_secs(2);
+/// When those that are left are left alone.
+const END: Duration = Duration::from_secs(20);
+
 /// Ends every process inside a namespace, then deletes it. Faults are ignored: it may be gone.
 pub fn destroy(name: &str) {
     let processes = || -> Vec<u32> {
         let list = process::output(&mut ip(["netns", "pids", name])).unwrap_or_default();
         list.lines().filter_map(|line| line.trim().parse().ok()).collect()
     };
-    let deadline = Instant::now() + Duration::from_secs(2);
-    let mut signal = libc::SIGTERM;
-    loop {
+    let begun = Instant::now();
+    while begun.elapsed() < END {
         let left = processes();
         if left.is_empty() {
             break;
         }
+        let signal = if begun.elapsed() < POLITE { libc::SIGTERM } else { libc::SIGKILL };
         for pid in left {
             process::send(pid, signal);
         }
-        if signal == libc::SIGKILL {
-            thread::sleep(Duration::from_millis(50));
-            break;
-        }
         thread::sleep(Duration::from_millis(50));
-        if Instant::now() > deadline {
-            signal = libc::SIGKILL;
-        }
     }
     _ = process::output(&mut ip(["netns", "del", name]));
 }
