@@ -345,4 +345,6 @@ impl Config {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
