@@ -86,6 +86,7 @@ pub fn parse<P: Platform>(platform: &P, s: &mut Scratch, ceiling: u32, stream: b
 fn reset(s: &mut Scratch) {
     s.edns.set(0);
     s.ede.set(0);
+    s.expire.set(0);
     for charge in &mut s.charge {
         charge.set(0);
     }
@@ -291,6 +292,9 @@ fn opt<P: Platform>(platform: &P, s: &mut Scratch, length: u32, records: u32) ->
         let (code, length) = (s.number(at), s.number(at + 2));
         if code == u32::from(option::NSID) {
             s.edns.set(s.edns.get() | edns::NSID);
+        }
+        if code == u32::from(option::EXPIRE) && length == 0 {
+            s.edns.set(s.edns.get() | edns::EXPIRE);
         }
         if code == u32::from(option::COOKIE) {
             cookie::note(s, at + 4, length);

@@ -15,6 +15,8 @@ use crate::{
 
 /// Octets of an extended DNS error without text: option code, length, info code (RFC 8914).
 pub const EDE_OCTETS: u32 = 6;
+/// Octets of an EXPIRE option: code, length, seconds (RFC 7314).
+pub const EXPIRE_OCTETS: u32 = 8;
 
 /// Decides on class and zone; on `Continue` the walk has a zone to start from.
 #[inline(always)]
@@ -69,6 +71,14 @@ fn explain(s: &mut Scratch, code: u16) {
         s.ede.set(u32::from(code) + 1);
         s.opt_length.set(s.opt_length.get() + EDE_OCTETS);
     }
+}
+
+/// Tells a secondary that asks for the SOA for how long the zone may be served (RFC 7314, section 4.1): one
+/// that has it from a secondary is to give up when that one does.
+#[inline(always)]
+fn tell_expiry<P: Platform>(platform: &P, s: &mut Scratch, zone: &Snapshot) {
+    s.expire.set(1 << 32 | u64::from(zone.good_for(|| platform.now())));
+    s.opt_length.set(s.opt_length.get() + EXPIRE_OCTETS);
 }
 
 /// Plans what the node says to which the walk led. `Chase`: the current name is now an alias's target.
@@ -126,6 +136,9 @@ pub fn plan<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     let answer = find(platform, s, wanted_role, wanted_type);
     if answer != 0 {
         s.verdict.set(Verdict::Positive as u32);
+        if qtype == rtype::SOA && s.edns.get() & edns::EXPIRE != 0 && s.node.get() == zone.apex {
+            tell_expiry(platform, s, zone);
+        }
         if !push(platform, s, origin, answer, section::ANSWER, item::ANCHOR) {
             return fault;
         }

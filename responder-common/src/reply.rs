@@ -7,7 +7,7 @@ use crate::{
     layout::{Fragment, fragment_start, patch},
     limit::cookie,
     message::OPT_FIXED,
-    plan::EDE_OCTETS,
+    plan::{EDE_OCTETS, EXPIRE_OCTETS},
     platform::Platform,
     scratch::{Hidden, Item, MADE, MADE_MAX, OPT_MAX, Scratch, edns, item},
     verdict::Verdict,
@@ -99,6 +99,15 @@ fn opt<P: Platform>(platform: &P, s: &mut Scratch, rcode: u32) {
             | u64::from((code as u16).swap_bytes()) << 32;
         bounds::put(&mut s.opt, at, fixed);
         s.position.set(at + EDE_OCTETS);
+    }
+    if s.expire.get() != 0 {
+        let seconds = s.expire.get() as u32;
+        let at = s.position.get();
+        let option = u64::from(option::EXPIRE.swap_bytes())
+            | u64::from(4_u16.swap_bytes()) << 16
+            | u64::from(seconds.swap_bytes()) << 32;
+        bounds::put(&mut s.opt, at, option);
+        s.position.set(at + EXPIRE_OCTETS);
     }
     if s.edns.get() & edns::COOKIE != 0 {
         cookie::write(s);

@@ -14,7 +14,7 @@ pub const MESSAGE: usize = 1536;
 pub const ANSWERS_MAX: usize = 20;
 /// Most fragments in the sections behind it.
 pub const ITEMS_MAX: usize = 48;
-/// Room for the OPT record of a reply: 11 octets, NSID, an extended error, a cookie.
+/// Room for the OPT record of a reply: 11 octets, NSID, an extended error or EXPIRE, a cookie.
 pub const OPT_MAX: usize = 128;
 
 /// Accounts that one reply is charged to: of its class, of its source, of what lies around that.
@@ -158,6 +158,8 @@ pub struct Scratch {
     pub edns_size: Hidden<u32>,
     /// Largest reply, in octets.
     pub limit: Hidden<u32>,
+    /// For how many seconds the zone may be served, and a bit above them; zero: the reply does not say.
+    pub expire: Hidden<u64>,
     /// Where the client cookie stands in the message.
     pub cookie: Hidden<u32>,
     /// The client cookie and the server cookie of the reply, in memory order.
@@ -237,6 +239,8 @@ pub mod edns {
     pub const SERVER_COOKIE: u32 = 32;
     /// Which is good: the client is where it says.
     pub const VALIDATED: u32 = 64;
+    /// The client asks for how long the zone may be served (RFC 7314).
+    pub const EXPIRE: u32 = 128;
 }
 
 impl Scratch {

@@ -118,6 +118,8 @@ pub mod opcode {
 pub mod option {
     /// Name server identifier (RFC 5001).
     pub const NSID: u16 = 3;
+    /// For how long a secondary may serve a zone (RFC 7314).
+    pub const EXPIRE: u16 = 9;
     /// DNS cookie (RFC 7873).
     pub const COOKIE: u16 = 10;
     /// Extended DNS error (RFC 8914).

@@ -110,13 +110,52 @@ fn a_zone_expires_in_the_kernel_by_itself() {
         reply[3] & 15
     };
     assert_eq!(rcode(), 0, "a zone lasts for ever at first");
-    let soon = Duration::from_millis(300);
-    assert!(store.expire_after(apex, Some(soon)));
+    assert!(store.expire_after(apex, Some(Duration::from_secs(3600))));
     assert_eq!(rcode(), 0, "not yet");
+    let soon = Duration::from_millis(100);
+    assert!(store.expire_after(apex, Some(soon)));
     std::thread::sleep(soon + Duration::from_millis(50));
     assert_eq!(rcode(), 2, "nobody but the clock has touched it");
     store.expire_after(apex, Some(Duration::from_secs(3600)));
     assert_eq!(rcode(), 0, "confirmed");
+}
+
+#[test]
+fn rfc7314_a_secondary_is_told_for_how_long_a_zone_is_good() {
+    const EXPIRE: u16 = 9;
+    let (plane, store) = load();
+    sample_zones(&store);
+    let (apex, mut host, mut reply) = (b"\x03lac\0", Answerer::new(Arc::clone(&store)), Vec::new());
+    let mut ask = query(1, apex, 6, Some((1232, true)));
+    let end = ask.len();
+    ask[end - 2..].copy_from_slice(&[0, 4]);
+    ask.extend([EXPIRE.to_be_bytes(), [0; 2]].concat());
+    let headers = Headers::v4();
+    let mut told = |hook| {
+        // A second may begin between the two, but not each time.
+        let same = (0..20).any(|_| {
+            host.verdict(&ask, Transport::Udp, &mut reply);
+            let frame = plane.trial(hook, &headers.frame(&ask)).expect("a run").frame;
+            let packet = Packet::read(&frame).expect("a sound frame");
+            packet.check_reply_to(&headers).expect("sound headers");
+            packet.message == reply
+        });
+        assert!(same, "{hook:?}: kernel and host differ: {reply:02x?}");
+        let decoded = strict::Message::parse(&reply).expect("a message");
+        let options = decoded.edns.expect("an OPT").options;
+        let (_, seconds) = options.into_iter().find(|(code, _)| *code == EXPIRE).expect("told");
+        let soa = &decoded.answer[0].rdata;
+        let number = |octets: &[u8]| u32::from_be_bytes(octets.try_into().expect("four octets"));
+        (number(&seconds), number(&soa[soa.len() - 8..][..4]))
+    };
+    for hook in [HookPoint::Xdp, HookPoint::Tc] {
+        store.expire_after(apex, None);
+        let (seconds, of_soa) = told(hook);
+        assert_eq!(seconds, of_soa, "{hook:?}: a primary's does not grow old");
+        store.expire_after(apex, Some(Duration::from_secs(3600)));
+        let (seconds, _) = told(hook);
+        assert!((3000..=3600).contains(&seconds), "{hook:?}: {seconds}");
+    }
 }
 
 #[test]

@@ -59,8 +59,8 @@ pub struct Snapshot {
     /// What a writer must know to go on with this version, which no reader looks at; none while the version
     /// is being changed, or nobody can go on with it.
     pub ledger: Address,
-    /// Zero.
-    pub reserved: u32,
+    /// The SOA's EXPIRE, in seconds: what secondaries are told of a version without a deadline.
+    pub expire: u32,
 }
 
 impl Snapshot {
@@ -70,6 +70,20 @@ impl Snapshot {
         // SAFETY: the reference is valid for reads; volatile, because the daemon may store to it.
         let deadline = unsafe { core::ptr::read_volatile(&raw const self.deadline) };
         deadline != 0 && now() >= deadline
+    }
+
+    /// For how many more seconds the data may be served, as secondaries are told (RFC 7314, section 4):
+    /// until the deadline, or the SOA's EXPIRE where there is none.
+    #[inline(always)]
+    pub fn good_for(&self, now: impl FnOnce() -> u64) -> u32 {
+        const SECOND: u64 = 1_000_000_000;
+        // SAFETY: as above.
+        let deadline = unsafe { core::ptr::read_volatile(&raw const self.deadline) };
+        if deadline == 0 {
+            return self.expire;
+        }
+        let rest = deadline.saturating_sub(now()) / SECOND;
+        if rest < u64::from(u32::MAX) { rest as u32 } else { u32::MAX }
     }
 }
 

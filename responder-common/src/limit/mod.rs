@@ -234,6 +234,7 @@ const BAKING: u32 = 3;
 fn cut(s: &mut Scratch, class: u32) {
     s.keep_question();
     s.ede.set(0);
+    s.expire.set(0);
     let bakes = s.bakes.get() + 1;
     let cookie = s.edns.get() & edns::COOKIE != 0 && bakes >= BAKING;
     if s.edns.get() & edns::COOKIE != 0 {

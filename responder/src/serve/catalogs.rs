@@ -128,7 +128,7 @@ impl Daemon {
     /// then it comes again in a moment.
     fn hear(&self, name: &str) -> Option<Heard> {
         let volume = self.zones.volume(name)?;
-        let serial = volume.serial?;
+        let serial = volume.version?.serial;
         let view = volume.archive?.read().ok()?;
         let apex = name::from_text_lower(name).ok()?;
         (view.serial().ok()? == Some(serial)).then(|| (serial, catalog::read(&view, &apex)))

@@ -45,7 +45,7 @@ pub use self::{
     adopt::{Adopted, COMPILER, Terms},
     commit::{Commit, Found, Ready},
     memory::{DoesNotFit, REACH},
-    publish::{Directory, Usage},
+    publish::{Directory, Usage, Version},
     readers::Reader,
     space::Space,
 };

@@ -49,6 +49,17 @@ pub(super) struct Served {
     pub(super) sealed: bool,
 }
 
+/// The version of a zone that is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// Its SOA's serial.
+    pub serial: u32,
+    /// Whether its data are too old to be served.
+    pub expired: bool,
+    /// For how many more seconds they may be.
+    pub good_for: u32,
+}
+
 /// What a served zone holds of the store, in octets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -171,12 +182,16 @@ impl Store {
         })
     }
 
-    /// The serial of a served zone, by its apex in lower-case wire form, and whether it has expired.
-    pub fn serial(&self, apex: &[u8]) -> Option<(u32, bool)> {
+    /// What is served of a zone, by its apex in lower-case wire form.
+    pub fn version(&self, apex: &[u8]) -> Option<Version> {
         let writer = self.writer();
         let zone = writer.directory.zones.get(apex)?;
         let snapshot: &Snapshot = self.memory.object(zone.snapshot)?;
-        Some((snapshot.serial, snapshot.is_expired(clock::now)))
+        Some(Version {
+            serial: snapshot.serial,
+            expired: snapshot.is_expired(clock::now),
+            good_for: snapshot.good_for(clock::now),
+        })
     }
 
     /// Has a served zone answered with SERVFAIL once so much time has passed, or never: one store of one

@@ -150,7 +150,7 @@ impl Announcer {
         }
         let apex = name::from_text_lower(zone).ok()?;
         let volume = self.library.volume(zone)?;
-        let serial = volume.serial.filter(|_| !volume.expired)?;
+        let serial = volume.version.filter(|version| !version.expired)?.serial;
         let mut composer = Composer::default();
         const NOTIFY_AUTHORITATIVE: u8 = 4 << 3 | 4;
         let header = [0, 0, NOTIFY_AUTHORITATIVE, 0, 0, 1, 0, 0, 0, 0, 0, 0];

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{self, Zone},
     locks::{self, lock},
+    store::Version,
     zone::{
         archive::{Archive, Lookup as _, View},
         name,
@@ -34,10 +35,8 @@ pub trait Library: Send + Sync {
 /// A configured zone as it stands.
 #[derive(Default)]
 pub struct Volume {
-    /// The serial that is served; none while there are no data.
-    pub serial: Option<u32>,
-    /// Whether its data are too old to be served.
-    pub expired: bool,
+    /// What is served; none while there are no data.
+    pub version: Option<Version>,
     /// Its contents.
     pub archive: Option<Arc<Archive>>,
 }
@@ -143,14 +142,14 @@ impl Distributor {
 
     /// Judges a request that came over a stream.
     pub fn judge(self: &Arc<Self>, message: &[u8], client: Client) -> Outcome {
-        let request = match Request::read(message, &self.keys()) {
+        let mut request = match Request::read(message, &self.keys()) {
             Read::Request(request) => *request,
             Read::Answer(answer) => {
                 self.counts.add("out-refused");
                 return Outcome::Answer(answer);
             }
         };
-        let (rule, volume) = match self.allowed(&request, client) {
+        let (rule, volume) = match self.allowed(&mut request, client) {
             Ok(allowed) => allowed,
             Err(refusal) => return Outcome::Answer(self.refuse(request, client, &refusal)),
         };
@@ -174,11 +173,11 @@ impl Distributor {
     /// TCP where that is news (RFC 1995, section 2). Empty where nothing is to be sent.
     pub fn answer_datagram(&self, message: &[u8], client: Client, reply: &mut Vec<u8>) {
         reply.clear();
-        let request = match Request::read(message, &self.keys()) {
+        let mut request = match Request::read(message, &self.keys()) {
             Read::Request(request) => *request,
             Read::Answer(answer) => return reply.extend(answer),
         };
-        let volume = match self.allowed(&request, client) {
+        let volume = match self.allowed(&mut request, client) {
             Ok((_, volume)) => volume,
             Err(refusal) => return reply.extend(self.refuse(request, client, &refusal)),
         };
@@ -190,7 +189,11 @@ impl Distributor {
         }
     }
 
-    fn allowed(&self, request: &Request, client: Client) -> Result<(Arc<Rule>, Volume), Refusal> {
+    fn allowed(
+        &self,
+        request: &mut Request,
+        client: Client,
+    ) -> Result<(Arc<Rule>, Volume), Refusal> {
         let rule = {
             let rules = locks::read(&self.rules);
             rules.zones.get(&request.apex).cloned().ok_or(Refusal::NOT_AUTHORITATIVE)?
@@ -209,10 +212,13 @@ impl Distributor {
             return Err(Refusal::PROHIBITED);
         }
         let volume = self.library.volume(&rule.name).ok_or(Refusal::NOT_AUTHORITATIVE)?;
-        match volume.serial {
+        match volume.version {
             None => Err(Refusal::NOT_READY),
-            Some(_) if volume.expired => Err(Refusal::EXPIRED),
-            Some(_) => Ok((rule, volume)),
+            Some(version) if version.expired => Err(Refusal::EXPIRED),
+            Some(version) => {
+                request.good_for(version.good_for);
+                Ok((rule, volume))
+            }
         }
     }
 
@@ -263,5 +269,5 @@ fn view(volume: &Volume) -> Result<Option<View>, String> {
     let Some(archive) = &volume.archive else { return Ok(None) };
     let view = archive.read().map_err(|error| error.to_string())?;
     let serial = view.serial().map_err(|error| error.to_string())?;
-    Ok((serial == volume.serial).then_some(view))
+    Ok((serial == volume.version.map(|version| version.serial)).then_some(view))
 }

@@ -9,7 +9,7 @@ use domain::{
     },
     rdata::Soa,
 };
-use responder_common::wire::{self, flag, rcode, rtype};
+use responder_common::wire::{self, flag, option, rcode, rtype};
 
 use super::{
     composer::HEADER,
@@ -54,6 +54,16 @@ pub struct Request {
     /// The question section as it came: the name's case is repeated.
     question: Vec<u8>,
     edns: bool,
+    /// What to say of the zone's expiry, to whom wants to know (RFC 7314).
+    expiry: Expiry,
+}
+
+/// For how many seconds the zone may be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    NotAsked,
+    Asked,
+    Told(u32),
 }
 
 /// Why there is no transfer: a response code, an extended error (RFC 8914) and a line for a person.
@@ -140,6 +150,10 @@ impl Request {
             flags: octets[2] & RECURSION_DESIRED,
             question: octets.get(HEADER..end)?.to_vec(),
             edns: message.opt().is_some(),
+            expiry: match message.opt().and_then(|opt| opt.opt().expire()) {
+                Some(_) => Expiry::Asked,
+                None => Expiry::NotAsked,
+            },
             apex,
         })
     }
@@ -158,6 +172,13 @@ impl Request {
         &self.question
     }
 
+    /// Has the answer say for how many seconds the zone may be served, if that was asked.
+    pub fn good_for(&mut self, seconds: u32) {
+        if self.expiry != Expiry::NotAsked {
+            self.expiry = Expiry::Told(seconds);
+        }
+    }
+
     /// Appends the OPT record that the first message must have if the request had one (RFC 6891, section
     /// 6.1.1).
     pub fn append_opt(&self, message: &mut Vec<u8>, extended: Option<u16>) {
@@ -168,21 +189,21 @@ impl Request {
         message.extend(rtype::OPT.to_be_bytes());
         message.extend(UDP_SIZE.to_be_bytes());
         message.extend([0; 4]);
-        match extended {
-            None => message.extend([0; 2]),
-            Some(code) => {
-                const EDE: u16 = 15;
-                for number in [6, EDE, 2, code] {
-                    message.extend(number.to_be_bytes());
-                }
-            }
+        let mut options = Vec::new();
+        if let Some(code) = extended {
+            options.extend([option::EDE, 2, code].map(u16::to_be_bytes).concat());
+        } else if let Expiry::Told(seconds) = self.expiry {
+            options.extend([option::EXPIRE, 4].map(u16::to_be_bytes).concat());
+            options.extend(seconds.to_be_bytes());
         }
+        message.extend((options.len() as u16).to_be_bytes());
+        message.extend(options);
         message[HEADER - 1] += 1;
     }
 
     /// Octets that OPT and signature need in a message.
     pub fn room(&self) -> usize {
-        const OPT: usize = 17;
+        const OPT: usize = 19;
         OPT + self.session.as_ref().map_or(0, Session::room)
     }
 

@@ -11,6 +11,7 @@ mod servers;
 mod ask;
 mod catalog;
 mod cloud;
+mod expire;
 mod give;
 mod notify;
 mod refuse;

@@ -185,12 +185,8 @@ impl Home for Zones {
 impl Library for Zones {
     fn volume(&self, zone: &str) -> Option<Volume> {
         let shelf = lock(&self.entries).get(zone)?.shelf.clone();
-        let served = self.store.serial(&zone::name::from_text_lower(zone).ok()?);
-        Some(Volume {
-            serial: served.map(|(serial, _)| serial),
-            expired: served.is_some_and(|(_, expired)| expired),
-            archive: shelf.archive(),
-        })
+        let version = self.store.version(&zone::name::from_text_lower(zone).ok()?);
+        Some(Volume { version, archive: shelf.archive() })
     }
 }
 

@@ -30,7 +30,7 @@ use super::{
         nsec3,
     },
     collect::{Owner, sort_key},
-    compile::{CompileError, Nodes, Source, negative, nonexistence, serial, soa},
+    compile::{CompileError, Nodes, Source, expire, negative, nonexistence, serial, soa},
     name::{count_labels, of_key},
     walk::{NO_SOA, check_rrsets},
 };
@@ -194,7 +194,7 @@ pub fn prepare<'s, 'a>(
     let negative = negative(apex, soa).map_err(|_| Refused::Zone("the SOA is too large".into()))?;
     commit.free_fragment(before.negative);
     snapshot.negative = negative.store(commit.space())?;
-    snapshot.serial = serial(soa);
+    (snapshot.serial, snapshot.expire) = (serial(soa), expire(soa));
     result.serial = snapshot.serial;
     if let Some(links) = &mut links {
         let key = links.key(apex);

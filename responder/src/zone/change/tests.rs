@@ -179,8 +179,8 @@ fn die_at_every_store(shape: Shape) {
         let (_, ready) = prepare(&store, &apex, &held, &changed).expect("a version");
         store.let_the_writer_die(stores);
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ready.finish()));
-        let serial = store.serial(&apex).expect("served").0;
-        let is_new = serial == new.serial(&apex).expect("served").0;
+        let serial = store.version(&apex).expect("served").serial;
+        let is_new = serial == new.version(&apex).expect("served").serial;
         compare(&store, if is_new { &new } else { &old }, &names, &format!("{shape:?}: {stores}"));
         *(if is_new { &mut seen } else { &mut unseen }) += 1;
         assert!(is_new || seen == 0, "{shape:?}: {stores} stores: the old version again");

@@ -98,7 +98,7 @@ pub fn compile(
     let (index, buckets) = write_index(&index, space)?;
     let soa = soa(&root).ok_or_else(|| CompileError::Zone(NO_SOA.into()))?;
     let mut snapshot = empty_snapshot(apex);
-    snapshot.serial = serial(soa);
+    (snapshot.serial, snapshot.expire) = (serial(soa), expire(soa));
     snapshot.apex = apex_node;
     snapshot.index = index;
     snapshot.index_mask = buckets - 1;
@@ -212,7 +212,7 @@ fn empty_snapshot(apex: &[u8]) -> Snapshot {
         no_wildcard: 0,
         salt: [0; 7],
         ledger: 0,
-        reserved: 0,
+        expire: 0,
     }
 }
 
@@ -240,10 +240,20 @@ pub fn write_index(names: &[(u64, Address)], space: &mut Space<'_>) -> io::Resul
 
 /// The serial of an SOA (RFC 1035, section 3.3.13).
 pub fn serial(soa: &RrSet<'_>) -> u32 {
+    number(soa, 0)
+}
+
+/// Its EXPIRE, in seconds.
+pub fn expire(soa: &RrSet<'_>) -> u32 {
+    number(soa, 3)
+}
+
+/// One of the numbers that stand behind its names.
+fn number(soa: &RrSet<'_>, place: usize) -> u32 {
     let rdata = soa.rdata[0];
     let names = name_length(rdata);
-    let names = names + name_length(&rdata[names..]);
-    u32::from_be_bytes(rdata[names..names + 4].try_into().expect("the reader gives whole SOAs"))
+    let at = names + name_length(&rdata[names..]) + 4 * place;
+    u32::from_be_bytes(rdata[at..at + 4].try_into().expect("the reader gives whole SOAs"))
 }
 
 const _: () = assert!(NAME_MAX as usize <= 32 * 8);
