@@ -159,6 +159,7 @@ impl Contest<'_> {
             figures.push(json!({ "server": server.label(), "load seconds": load }));
             running.push(one);
         }
+        running.iter().try_for_each(Running::settle)?;
         for _ in 0..args.rounds() {
             silence.begin()?;
             turn(&running, &mut figures, "flood", |one| self.flood(one))?;

@@ -84,6 +84,7 @@ pub fn run(args: &Args, program: &Path, prepared: &[(Workload, Prepared)]) -> an
 
 /// One server under the steady load.
 fn steady(args: &Args, one: &Running, prepared: &Prepared, folder: &Path) -> anyhow::Result<Lines> {
+    one.settle()?;
     let data = folder.join("perf.data");
     let mut perf = Command::new("perf");
     perf.args(["record", "--all-cpus", "--event", "cpu-clock", "--freq", &FREQUENCY.to_string()]);
@@ -124,11 +125,30 @@ fn line(text: &str) -> Option<(f64, String)> {
     // bpf_prog_0123456789abcdef_name: the tag changes with every build.
     let ours = symbol.strip_prefix("bpf_prog_").and_then(|rest| rest.split_once('_'));
     let what = match ours {
-        Some((_, name)) => format!("program: {name}"),
+        Some((_, name)) => format!("program: {}", function(name)),
         None if object.starts_with("bpf_prog_") => "program".to_owned(),
         None => symbol.to_owned(),
     };
     Some((looks, what))
+}
+
+/// A function of a program as its source has it. The BPF linker leaves `_3A_` in the place of a colon; what
+/// is called through a loop of the kernel's is a closure: the function around it is meant.
+fn function(symbol: &str) -> String {
+    let mut name = String::new();
+    let mut rest = symbol;
+    while let Some(at) = rest.find('_') {
+        let code = rest.get(at + 1..at + 3).and_then(|code| u8::from_str_radix(code, 16).ok());
+        let code = code.filter(|_| rest.as_bytes().get(at + 3) == Some(&b'_'));
+        let taken = if code.is_some() { at + 4 } else { at + 1 };
+        name += &rest[..at];
+        name.push(code.map_or('_', char::from));
+        rest = &rest[taken..];
+    }
+    name += rest;
+    let Some((_, called)) = name.split_once('<') else { return name };
+    let called = called.split("::{").next().unwrap_or(called);
+    called.strip_prefix("responder_common::").unwrap_or(called).to_owned()
 }
 
 fn page(all: &Value) -> String {
@@ -190,6 +210,13 @@ mod tests {
         assert_eq!(
             read("12|kxdpgun|bpf_prog_1f|[k] bpf_prog_01234567_responder_xdp"),
             some("12 program: responder_xdp")
+        );
+        assert_eq!(
+            read(
+                "4|kxdpgun|bpf_prog_1f|[k] bpf_prog_01234567_call_3C_responder_common_3A__3A_locate\
+                 _3A__3A_walk_3A__3A__7B_closure_env_23_1_7D__3C_responder_ebpf"
+            ),
+            some("4 program: locate::walk")
         );
         assert_eq!(
             read("3|kxdpgun/0|kxdpgun|[.] 0x0000000000001234"),

@@ -2,12 +2,16 @@
 
 use std::{
     path::Path,
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     daemon::Daemon,
-    load::{reflector, usage::Memory},
+    load::{
+        reflector,
+        usage::{self, Memory},
+    },
     net::Pair,
     prove::servers,
     refereeing::peers::{Kind, Peer, Zone},
@@ -130,6 +134,27 @@ impl Running {
             Handle::Peer(peer) => Some(Memory::of(peer.process())?),
             Handle::Ours(daemon) => Some(Memory::of(daemon.process())?),
         })
+    }
+
+    /// Waits until a server that has loaded its zone has nothing to do any more: it may keep it on disk behind
+    /// its first answers. A minute at the most.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        let process = match &self.handle {
+            Handle::Reflector => return Ok(()),
+            Handle::Peer(peer) => peer.process(),
+            Handle::Ours(daemon) => daemon.process(),
+        };
+        for _ in 0..60 {
+            let before = usage::of_process(process)?;
+            thread::sleep(Duration::from_secs(1));
+            if usage::of_process(process)? - before < 20_000 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Our own account of what was answered where; nothing of the others.
