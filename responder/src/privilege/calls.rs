@@ -97,20 +97,13 @@ const NAMESPACES: i32 = libc::CLONE_NEWCGROUP
 /// Confines this thread, and what it starts, to its calls.
 pub(super) fn confine(calls: Calls) -> Result<()> {
     let told = "the kernel refuses the filter of system calls";
+    let refuse = |error: i32| SeccompAction::Errno(error as u32);
     // Its flags stand in memory, where no filter looks: whoever finds it missing takes `clone`.
-    let unknown = SeccompFilter::new(
-        BTreeMap::from([(libc::SYS_clone3, Vec::new())]),
-        SeccompAction::Allow,
-        SeccompAction::Errno(libc::ENOSYS as u32),
-        TargetArch::x86_64,
-    );
-    let known = SeccompFilter::new(
-        rules(calls).context(told)?,
-        SeccompAction::Errno(libc::EPERM as u32),
-        SeccompAction::Allow,
-        TargetArch::x86_64,
-    );
-    for filter in [unknown, known] {
+    let clone3 = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let unknown = (clone3, SeccompAction::Allow, refuse(libc::ENOSYS));
+    let known = (rules(calls).context(told)?, refuse(libc::EPERM), SeccompAction::Allow);
+    for (rules, others, those) in [unknown, known] {
+        let filter = SeccompFilter::new(rules, others, those, TargetArch::x86_64);
         let program: BpfProgram =
             filter.and_then(TryInto::try_into).context("the filter of system calls")?;
         apply_filter(&program).context(told)?;

@@ -53,9 +53,9 @@ fn rfc7766_a_query_may_come_in_pieces() {
 fn who_completes_no_message_in_time_is_left_even_if_octets_trickle() {
     let node = node("[limits]\ntcp-idle = \"1s\"\n");
     let daemon = node.serve();
+    let started = Instant::now();
     let mut silent = daemon.tcp();
     let mut trickling = daemon.tcp();
-    let started = Instant::now();
     let mut closed = false;
     while started.elapsed() < Duration::from_secs(60) && !closed {
         closed = trickling.write_all(&[0xff]).is_err();

@@ -72,52 +72,50 @@ fn judge(args: &Args, trial: &Trial) -> anyhow::Result<Outcome> {
 
     let mut daemon = node.start(&program, &["--on-stop", "keep"])?;
     note("steady", node.lossless(&mut daemon, |_| Ok(json!({})))?);
-    note(
-        "kill -9, and a restart",
-        node.lossless(&mut daemon, |daemon| {
-            daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
-            thread::sleep(PAUSE);
-            node.restart(daemon, &program, "keep")
-        })?
-        .and(adopted),
-    );
-    note(
-        "restart after the zone was changed",
-        node.lossless(&mut daemon, |daemon| {
-            daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
-            node.change_zone()?;
-            node.restart(daemon, &program, "keep")
-        })?
-        .and(|happened| happened["the store is adopted"] == true),
-    );
-    note(
-        "stop with keep, and a start",
-        node.lossless(&mut daemon, |daemon| {
-            daemon.end(libc::SIGTERM, Duration::from_secs(10))?;
-            thread::sleep(PAUSE);
-            node.restart(daemon, &program, "keep")
-        })?
-        .and(adopted),
-    );
-    note(
-        "upgrade to another layout",
-        node.lossless(&mut daemon, |daemon| {
-            daemon.end(libc::SIGTERM, Duration::from_secs(10))?;
-            node.restart(daemon, &other, "keep")
-        })?,
-    );
-    note(
-        "downgrade",
-        node.lossless(&mut daemon, |daemon| {
-            daemon.end(libc::SIGKILL, Duration::from_secs(5))?;
-            node.restart(daemon, &program, "detach")
-        })?,
-    );
+    let turn = Turn { program: &program, end: "keep", ..Turn::default() };
+    let turns = [
+        Turn { name: "kill -9, and a restart", right: adopted, ..turn },
+        Turn {
+            name: "restart after the zone was changed",
+            change: true,
+            right: |happened| happened["the store is adopted"] == true,
+            ..turn
+        },
+        Turn { name: "stop with keep, and a start", signal: libc::SIGTERM, right: adopted, ..turn },
+        Turn { name: "upgrade to another layout", signal: libc::SIGTERM, program: &other, ..turn },
+        Turn { name: "downgrade", end: "detach", ..turn },
+    ];
+    for turn in turns {
+        let happen = |daemon: &mut Daemon| node.turn(daemon, &turn);
+        note(turn.name, node.lossless(&mut daemon, happen)?.and(turn.right));
+    }
     if trial.lease < Duration::from_secs(10) {
         note("lease", node.lease(&mut daemon, &program)?);
     }
     note("stop with detach", node.detach(&mut daemon)?);
     Ok(Outcome { holds, figures: Value::Object(steps) })
+}
+
+/// One daemon ends, and another follows it.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    name: &'static str,
+    /// What ends the first.
+    signal: libc::c_int,
+    /// Whether the zone's file changes in between.
+    change: bool,
+    /// What follows, and its `--on-stop`.
+    program: &'a Path,
+    end: &'static str,
+    /// What is to have happened, beside that nothing was lost.
+    right: fn(&Value) -> bool,
+}
+
+impl Default for Turn<'_> {
+    fn default() -> Self {
+        let (signal, right) = (libc::SIGKILL, |_: &Value| true);
+        Self { name: "", signal, change: false, program: Path::new(""), end: "", right }
+    }
 }
 
 /// Builds the daemon with a store that is laid out otherwise.
@@ -203,6 +201,17 @@ impl Node {
         let took = start.elapsed().as_millis() as u64;
         let adopted = daemon.status()?["data-plane"]["adopted"].clone();
         Ok(json!({ "ready after milliseconds": took, "the store is adopted": adopted }))
+    }
+
+    /// Ends a daemon and starts the one that follows; how long that took.
+    fn turn(&self, daemon: &mut Daemon, turn: &Turn<'_>) -> anyhow::Result<Value> {
+        daemon.end(turn.signal, Duration::from_secs(10))?;
+        if turn.change {
+            self.change_zone()?;
+        } else {
+            thread::sleep(PAUSE);
+        }
+        self.restart(daemon, turn.program, turn.end)
     }
 
     /// Adds a name to the zone's file.
