@@ -17,7 +17,13 @@ use std::ops::Bound;
 
 use heed::{RoRange, types::Bytes};
 
-use super::{Edit, Error, Lookup, error::At as _, generation::Generation, lookup::Inside};
+use super::{
+    Edit, Error, Lookup,
+    error::At as _,
+    generation::Generation,
+    lookup::Inside,
+    step::{Step, Which},
+};
 use crate::zone::{
     difference::{Difference, Parts},
     serial::is_newer,
@@ -107,13 +113,13 @@ impl Edit<'_> {
         let numbers = [&from.to_be_bytes()[..], &to.to_be_bytes()].concat();
         let body = [&numbers, &(gone.len() as u64).to_be_bytes()[..], gone, come].concat();
         let value = [&crc32fast::hash(&body).to_be_bytes()[..], &body].concat();
-        self.change(|generation, txn| generation.journal.put(txn, &number.to_be_bytes(), &value))?;
+        self.step(Which::Journal, Step::Put(&u64::to_be_bytes(number), &value))?;
         self.trim_journal(limits)
     }
 
     /// Forgets all differences.
     fn clear_journal(&mut self) -> Result<(), Error> {
-        self.change(|generation, txn| generation.journal.clear(txn))
+        self.step(Which::Journal, Step::Clear).map(drop)
     }
 
     /// Drops the oldest entries until the journal is within its limits.
@@ -131,9 +137,7 @@ impl Edit<'_> {
             }
         }
         let mut gone = gone.iter();
-        gone.try_for_each(|key| {
-            self.change(|generation, txn| generation.journal.delete(txn, key)).map(|_| ())
-        })
+        gone.try_for_each(|key| self.step(Which::Journal, Step::Delete(key)).map(drop))
     }
 }
 
