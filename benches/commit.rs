@@ -1,5 +1,5 @@
 //! What a commit of 1,000 names costs in zones of several sizes: `cargo bench -p responder --bench commit
-//! [-- NAMES...]`. Needs root: the store is the kernel programs' own.
+//! [-- NAMES... [unsigned] [servers] [security]]`. Needs root: the store is the kernel programs' own.
 //!
 //! A zone shaped like a TLD's is served; then, round after round, 1,000 of its delegations change, as an
 //! IXFR says it. What is told is the time from the hand-over of the difference to the first reply of the
@@ -45,9 +45,14 @@ fn main() -> Result<()> {
     if sizes.is_empty() {
         sizes = vec![100_000, 1_000_000];
     }
+    let every = [Changes::Unsigned, Changes::Servers, Changes::Security];
+    let named = |changes: &Changes| {
+        std::env::args().any(|word| word == format!("{changes:?}").to_ascii_lowercase())
+    };
+    let wanted = every.iter().any(named);
     let mut all = Vec::new();
     for names in sizes {
-        for changes in [Changes::Unsigned, Changes::Servers, Changes::Security] {
+        for changes in every.into_iter().filter(|changes| !wanted || named(changes)) {
             let figures = measure(names, changes);
             all.push(figures.with_context(|| format!("{names} delegations, {changes:?}"))?);
         }

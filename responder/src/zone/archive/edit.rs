@@ -27,13 +27,22 @@ pub struct Edit<'a> {
     octets: Vec<u8>,
     /// What goes into the log.
     record: Record,
+    /// What is filed under hashes, and whether it is to be there, once there is time for it.
+    later: Vec<([u8; 20], Vec<u8>, bool)>,
 }
 
 impl<'a> Edit<'a> {
     pub(super) fn begin(generation: &'a Generation) -> Result<Self, Error> {
         let txn = generation.env.write_txn().at(&generation.folder)?;
         let records = generation.records(&txn)?;
-        Ok(Self { txn, generation, records, octets: Vec::new(), record: Record::new() })
+        Ok(Self {
+            txn,
+            generation,
+            records,
+            octets: Vec::new(),
+            record: Record::new(),
+            later: Vec::new(),
+        })
     }
 
     /// Writes an owner, in place of what it was. One without RRsets is deleted.
@@ -91,6 +100,42 @@ impl<'a> Edit<'a> {
         self.step(Which::Hashes, Step::Part(&hashed.hash, &filed(hashed)))
     }
 
+    /// [`Edit::put_hash`] (`is_there`) or [`Edit::delete_hash`], done by [`Edit::commit`], since pages of
+    /// their own have to be read for it: until then the edit reads the hashes as they were.
+    pub fn file_later(&mut self, hashed: Hashed<'_>, is_there: bool) {
+        let filed = filed(hashed);
+        let put = Step::Put(&hashed.hash, &filed);
+        let step = if is_there { put } else { Step::Part(&hashed.hash, &filed) };
+        self.record.add(Which::Hashes, step);
+        self.later.push((hashed.hash, filed, is_there));
+    }
+
+    /// Does what was put off.
+    fn file(&mut self) -> Result<(), Error> {
+        for (hash, filed, is_there) in std::mem::take(&mut self.later) {
+            if !is_there {
+                self.redo(Which::Hashes, Step::Part(&hash, &filed))?;
+            } else if !self.is_filed(&hash, &filed)? {
+                self.redo(Which::Hashes, Step::Put(&hash, &filed))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether that is seen to stand under a hash. LMDB would copy the page before it looks, and most nodes
+    /// that a commit writes hang on the same hashes as before.
+    fn is_filed(&self, hash: &[u8], filed: &[u8]) -> Result<bool, Error> {
+        const LOOKED_AT: usize = 8;
+        let folder = &self.generation.folder;
+        let found = self.generation.hashes.get_duplicates(&self.txn, hash).at(folder)?;
+        for entry in found.into_iter().flatten().take(LOOKED_AT) {
+            if entry.at(folder)?.1 == filed {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Takes all hashes out; for a new NSEC3 chain.
     ///
     /// # Errors
@@ -138,7 +183,8 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    fn finish(self, sync: bool) -> Result<(), Error> {
+    fn finish(mut self, sync: bool) -> Result<(), Error> {
+        self.file()?;
         let generation = self.generation;
         let mode = if sync { FlagSetMode::Disable } else { FlagSetMode::Enable };
         // SAFETY: only who holds the one write transaction comes here, so no two threads do. The flag

@@ -166,7 +166,7 @@ impl Work<'_> {
         let (changed, ready) = change::prepare(self.store, apex, &Archived::new(&edit), keys)
             .map_err(Trouble::Refused)?;
         let prepared = watch.lap();
-        change::file(&mut edit, &changed)?;
+        change::file(&mut edit, &changed);
         note(&mut edit, keys, differences, self.journal, self.life)?;
         let records = edit.records()?;
         let mut edit = Some(edit);
