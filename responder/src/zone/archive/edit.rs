@@ -13,7 +13,7 @@ use super::{
     log::Record,
     lookup::{Hashed, Inside, Lookup, stamp_key},
     owner::encode,
-    step::{Step, Which},
+    step::{self, Step, Which},
 };
 
 /// A change that is nothing until it is committed. It reads what it wrote ([`Lookup`]); views do not.
@@ -27,8 +27,8 @@ pub struct Edit<'a> {
     octets: Vec<u8>,
     /// What goes into the log.
     record: Record,
-    /// What is filed under hashes, and whether it is to be there, once there is time for it.
-    later: Vec<([u8; 20], Vec<u8>, bool)>,
+    /// Steps that are done by the commit.
+    later: Vec<u8>,
 }
 
 impl<'a> Edit<'a> {
@@ -105,21 +105,10 @@ impl<'a> Edit<'a> {
     pub fn file_later(&mut self, hashed: Hashed<'_>, is_there: bool) {
         let filed = filed(hashed);
         let put = Step::Put(&hashed.hash, &filed);
-        let step = if is_there { put } else { Step::Part(&hashed.hash, &filed) };
-        self.record.add(Which::Hashes, step);
-        self.later.push((hashed.hash, filed, is_there));
-    }
-
-    /// Does what was put off.
-    fn file(&mut self) -> Result<(), Error> {
-        for (hash, filed, is_there) in std::mem::take(&mut self.later) {
-            if !is_there {
-                self.redo(Which::Hashes, Step::Part(&hash, &filed))?;
-            } else if !self.is_filed(&hash, &filed)? {
-                self.redo(Which::Hashes, Step::Put(&hash, &filed))?;
-            }
-        }
-        Ok(())
+        self.step_later(
+            Which::Hashes,
+            if is_there { put } else { Step::Part(&hashed.hash, &filed) },
+        );
     }
 
     /// Whether that is seen to stand under a hash. LMDB would copy the page before it looks, and most nodes
@@ -184,7 +173,8 @@ impl<'a> Edit<'a> {
     }
 
     fn finish(mut self, sync: bool) -> Result<(), Error> {
-        self.file()?;
+        let later = std::mem::take(&mut self.later);
+        self.redo_all(&later)?;
         let generation = self.generation;
         let mode = if sync { FlagSetMode::Disable } else { FlagSetMode::Enable };
         // SAFETY: only who holds the one write transaction comes here, so no two threads do. The flag
@@ -240,9 +230,38 @@ impl<'a> Edit<'a> {
         self.redo(which, step)
     }
 
-    /// Does a step that the log has already.
+    /// Notes a step for the log, and does it when the edit is committed.
+    pub(super) fn step_later(&mut self, which: Which, step: Step<'_>) {
+        self.record.add(which, step);
+        step::encode(which, step, &mut self.later);
+    }
+
+    /// Does steps that the log has already.
+    pub(super) fn redo_all(&mut self, mut steps: &[u8]) -> Result<(), Error> {
+        while !steps.is_empty() {
+            let Some((which, step)) = step::decode(&mut steps) else {
+                let what = "the log is not what was written";
+                return Err(Error::Broken { folder: self.generation.folder.clone(), what });
+            };
+            self.redo(which, step)?;
+        }
+        Ok(())
+    }
+
+    /// Does a step that the log has already; whether there was something to be done.
     pub(super) fn redo(&mut self, which: Which, step: Step<'_>) -> Result<bool, Error> {
-        check(self.generation, self.generation.step(&mut self.txn, which, step))
+        let map = self.generation.map(which);
+        let done = match step {
+            Step::Put(hash, filed) if which == Which::Hashes && self.is_filed(hash, filed)? => {
+                return Ok(false);
+            }
+            Step::Put(key, value) => map.put(&mut self.txn, key, value).map(|()| true),
+            Step::Delete(key) => map.delete(&mut self.txn, key),
+            Step::Part(key, value) => map.delete_one_duplicate(&mut self.txn, key, value),
+            Step::Clear => map.clear(&mut self.txn).map(|()| true),
+            Step::Note(limits, entry) => return self.append(limits, entry).map(|()| true),
+        };
+        check(self.generation, done)
     }
 
     /// Reads how many records there are, after steps that a log told.

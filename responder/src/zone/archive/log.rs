@@ -173,14 +173,7 @@ impl Generation {
     /// Puts the change that the tree lacks into an edit.
     pub fn take_in(&self, edit: &mut Edit<'_>) -> Result<(), Error> {
         let Some(body) = self.logged()? else { return Ok(()) };
-        let mut rest = &body[..];
-        while !rest.is_empty() {
-            let Some((which, step)) = step::decode(&mut rest) else {
-                let what = "the log is not what was written";
-                return Err(Error::Broken { folder: self.folder.clone(), what });
-            };
-            edit.redo(which, step)?;
-        }
+        edit.redo_all(&body)?;
         edit.recount()
     }
 

@@ -1,8 +1,6 @@
 //! The steps of a change: what is put into which database and what goes, so that a log can tell a tree.
 
-use heed::RwTxn;
-
-use super::generation::{self, Generation};
+use super::generation::{Generation, Map};
 
 /// A database of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,32 +25,19 @@ pub(super) enum Step<'a> {
     Part(&'a [u8], &'a [u8]),
     /// Everything goes.
     Clear,
+    /// In the journal: an entry comes behind all others, within limits.
+    Note(&'a [u8], &'a [u8]),
 }
 
 impl Generation {
-    fn map(&self, which: Which) -> generation::Map {
+    /// A database.
+    pub(super) fn map(&self, which: Which) -> Map {
         match which {
             Which::Owners => self.owners,
             Which::Hosts => self.hosts,
             Which::Hashes => self.hashes,
             Which::Meta => self.meta,
             Which::Journal => self.journal,
-        }
-    }
-
-    /// Does a step; whether there was something to be done.
-    pub(super) fn step(
-        &self,
-        txn: &mut RwTxn<'_>,
-        which: Which,
-        step: Step<'_>,
-    ) -> heed::Result<bool> {
-        let map = self.map(which);
-        match step {
-            Step::Put(key, value) => map.put(txn, key, value).map(|()| true),
-            Step::Delete(key) => map.delete(txn, key),
-            Step::Part(key, value) => map.delete_one_duplicate(txn, key, value),
-            Step::Clear => map.clear(txn).map(|()| true),
         }
     }
 }
@@ -67,6 +52,7 @@ pub(super) fn encode(which: Which, step: Step<'_>, to: &mut Vec<u8>) {
         Step::Delete(key) => (1, key, &[][..]),
         Step::Part(key, value) => (2, key, value),
         Step::Clear => (3, &[][..], &[][..]),
+        Step::Note(limits, entry) => (4, limits, entry),
     };
     to.push(kind << 4 | which as u8);
     // LMDB takes no longer ones.
@@ -88,6 +74,7 @@ pub(super) fn decode<'a>(octets: &mut &'a [u8]) -> Option<(Which, Step<'a>)> {
         1 => Step::Delete(key),
         2 => Step::Part(key, value),
         3 => Step::Clear,
+        4 => Step::Note(key, value),
         _ => return None,
     };
     Some((*ALL.get(usize::from(kind & 15))?, step))

@@ -241,7 +241,7 @@ fn note(
 ) -> Result<(), Error> {
     if !keys.is_empty() {
         for difference in differences {
-            edit.note_difference(Some(difference), journal)?;
+            edit.note_difference(Some(difference), journal);
         }
     }
     edit.put_stamp(MARK, &new_mark())?;
