@@ -7,6 +7,7 @@ pub mod cloud;
 pub mod config;
 pub mod control;
 pub mod dataplane;
+mod labels;
 pub mod limits;
 pub mod locks;
 pub mod privilege;

@@ -5,59 +5,46 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
-        /// What became of a message or of a connection.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Event { $($(#[$doc])* $name,)* }
+use crate::labels::labelled;
 
-        impl Event {
-            /// Every event, in the order of the counters.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The label of the counter.
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$name => $label,)* }
-            }
-        }
-    };
-}
-
-events! {
-    /// The engine's reply was sent.
-    Reply = "reply",
-    /// The engine wants no reply.
-    Drop = "drop",
-    /// Not answered: its source has had the replies that `[rate-limit]` grants.
-    Limited = "limited",
-    /// Not looked at: more messages for the daemon than `limits.passed` or `limits.passed-per-source`.
-    PassLimited = "pass-limit",
-    /// A source that the access list denies: a message, or a connection, which was closed.
-    Denied = "denied",
-    /// Not a matter for the engine, and of no kind that we know: NOTIMP was sent.
-    NotImplemented = "not-implemented",
-    /// A NOTIFY, answered as it deserved.
-    Notify = "notify",
-    /// A request for a transfer, or an IXFR in a datagram: given or refused.
-    Transfer = "transfer",
-    /// A signature that is not to be believed: NOTAUTH was sent.
-    Refused = "signature-refused",
-    /// Larger than we take: FORMERR was sent.
-    Oversize = "oversize",
-    /// The engine failed, a fault of the program: SERVFAIL was sent, if anything.
-    Fault = "fault",
-    /// The system did not take the reply.
-    SendFailed = "send-failed",
-    /// A connection was opened.
-    Connection = "connection",
-    /// A connection was closed at once: `limits.tcp-connections` are open.
-    Full = "connection-limit",
-    /// A connection was closed at once: its source has `limits.tcp-connections-per-source` open.
-    SourceFull = "connection-source-limit",
-    /// A connection was closed because TLS could not be agreed upon.
-    Handshake = "connection-handshake",
-    /// A connection was closed after `limits.tcp-idle` without a whole message or a taken reply.
-    Idle = "connection-idle",
+labelled! {
+    /// What became of a message or of a connection.
+    Event {
+        /// The engine's reply was sent.
+        Reply = "reply",
+        /// The engine wants no reply.
+        Drop = "drop",
+        /// Not answered: its source has had the replies that `[rate-limit]` grants.
+        Limited = "limited",
+        /// Not looked at: more messages for the daemon than `limits.passed` or `limits.passed-per-source`.
+        PassLimited = "pass-limit",
+        /// A source that the access list denies: a message, or a connection, which was closed.
+        Denied = "denied",
+        /// Not a matter for the engine, and of no kind that we know: NOTIMP was sent.
+        NotImplemented = "not-implemented",
+        /// A NOTIFY, answered as it deserved.
+        Notify = "notify",
+        /// A request for a transfer, or an IXFR in a datagram: given or refused.
+        Transfer = "transfer",
+        /// A signature that is not to be believed: NOTAUTH was sent.
+        Refused = "signature-refused",
+        /// Larger than we take: FORMERR was sent.
+        Oversize = "oversize",
+        /// The engine failed, a fault of the program: SERVFAIL was sent, if anything.
+        Fault = "fault",
+        /// The system did not take the reply.
+        SendFailed = "send-failed",
+        /// A connection was opened.
+        Connection = "connection",
+        /// A connection was closed at once: `limits.tcp-connections` are open.
+        Full = "connection-limit",
+        /// A connection was closed at once: its source has `limits.tcp-connections-per-source` open.
+        SourceFull = "connection-source-limit",
+        /// A connection was closed because TLS could not be agreed upon.
+        Handshake = "connection-handshake",
+        /// A connection was closed after `limits.tcp-idle` without a whole message or a taken reply.
+        Idle = "connection-idle",
+    }
 }
 
 impl Event {

@@ -155,12 +155,7 @@ impl Zones {
 
     /// Every zone, by name.
     pub fn status(&self) -> Vec<ZoneStatus> {
-        let status = |entry: &Entry| {
-            let mut status = entry.status.clone();
-            status.warnings.extend(entry.shelf.trouble().map(str::to_owned));
-            status
-        };
-        lock(&self.entries).values().map(status).collect()
+        lock(&self.entries).values().map(|entry| entry.status.clone()).collect()
     }
 
     /// Shows every zone, by name, with its account.

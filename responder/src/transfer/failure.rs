@@ -2,53 +2,38 @@
 
 use std::fmt;
 
-use crate::zone::Refusal;
+use crate::{labels::labelled, zone::Refusal};
 
-macro_rules! causes {
-    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
-        /// The kind of a failure.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Cause { $($(#[$doc])* $name,)* }
-
-        impl Cause {
-            /// Every cause.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The label of its counter.
-            pub const fn label(self) -> &'static str {
-                match self { $(Self::$name => $label,)* }
-            }
-        }
-    };
-}
-
-causes! {
-    /// No connection to the primary.
-    Unreachable = "unreachable",
-    /// The primary says nothing for too long, or takes too long in all.
-    Timeout = "timeout",
-    /// The primary closed the connection before the end.
-    Closed = "closed",
-    /// The primary answers with an error code.
-    Refused = "refused",
-    /// The primary is not authoritative for the zone, or has no SOA of it.
-    Lame = "lame",
-    /// A signature is missing or wrong.
-    Tsig = "tsig",
-    /// TLS is not to be had, or the primary is not the one that it should be.
-    Tls = "tls",
-    /// What came is not what the protocol says.
-    Malformed = "malformed",
-    /// The primary's serial is older than ours.
-    Older = "older",
-    /// More than our limits allow.
-    Limit = "limit",
-    /// The transfer is whole, and what it holds cannot be served.
-    Zone = "zone",
-    /// The zone is not what the operator's guards let pass.
-    Guard = "guard",
-    /// Our own doing: keys, memory, the store.
-    Local = "local",
+labelled! {
+    /// The kind of a failure.
+    Cause {
+        /// No connection to the primary.
+        Unreachable = "unreachable",
+        /// The primary says nothing for too long, or takes too long in all.
+        Timeout = "timeout",
+        /// The primary closed the connection before the end.
+        Closed = "closed",
+        /// The primary answers with an error code.
+        Refused = "refused",
+        /// The primary is not authoritative for the zone, or has no SOA of it.
+        Lame = "lame",
+        /// A signature is missing or wrong.
+        Tsig = "tsig",
+        /// TLS is not to be had, or the primary is not the one that it should be.
+        Tls = "tls",
+        /// What came is not what the protocol says.
+        Malformed = "malformed",
+        /// The primary's serial is older than ours.
+        Older = "older",
+        /// More than our limits allow.
+        Limit = "limit",
+        /// The transfer is whole, and what it holds cannot be served.
+        Zone = "zone",
+        /// The zone is not what the operator's guards let pass.
+        Guard = "guard",
+        /// Our own doing: keys, memory, the store.
+        Local = "local",
+    }
 }
 
 /// A failure: its kind, and a line for a person.

@@ -72,18 +72,22 @@ impl<'e> Contents<'e> for Archived<'e, '_> {
     }
 }
 
-/// Files what the nodes of a commit depend on, when the edit is committed.
-pub fn file(edit: &mut Edit<'_>, changed: &Changed) {
+/// Files what the nodes of a commit depend on.
+///
+/// # Errors
+/// What the archive says.
+pub fn file(edit: &mut Edit<'_>, changed: &Changed) -> Result<(), Error> {
     for (node, hash) in &changed.forgotten {
         if let Ok(hash) = <[u8; 20]>::try_from(hash.as_slice()) {
-            edit.file_later(Hashed { hash, tag: 0, key: node }, false);
+            edit.delete_hash(Hashed { hash, tag: 0, key: node })?;
         }
     }
     for (node, hashes) in &changed.lookups {
         for hash in hashes {
             if let Ok(hash) = <[u8; 20]>::try_from(hash.as_slice()) {
-                edit.file_later(Hashed { hash, tag: 0, key: node }, true);
+                edit.put_hash(Hashed { hash, tag: 0, key: node })?;
             }
         }
     }
+    Ok(())
 }

@@ -6,7 +6,6 @@ mod differences;
 mod files;
 mod generations;
 mod journal;
-mod log;
 mod model;
 mod owners;
 
