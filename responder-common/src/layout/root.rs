@@ -15,7 +15,7 @@ pub const NSID_MAX: usize = 64;
 #[derive(FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Root {
-    /// [`LAYOUT_VERSION`] of whoever wrote this.
+    /// [`super::LAYOUT_VERSION`] of whoever wrote this.
     pub layout: u32,
     /// No UDP reply is larger, in octets.
     pub udp_size: u16,
@@ -116,7 +116,7 @@ pub const LIMIT_PROFILES: usize = 64;
 pub struct ZoneSlot {
     /// The apex's hash; zero ends a probe.
     pub hash: u64,
-    /// The zone's [`Snapshot`]; none where a zone was removed. Storing it is the commit.
+    /// The zone's [`super::Snapshot`]; none where a zone was removed. Storing it is the commit.
     pub snapshot: Address,
     /// Bits of [`switch`]; above them the number of the zone's rates ([`Limits::costs`]).
     pub switches: u32,

@@ -12,7 +12,7 @@ pub struct Snapshot {
     pub version: u32,
     /// The SOA's serial.
     pub serial: u32,
-    /// The apex's [`node`].
+    /// The apex's [`super::node`].
     pub apex: Address,
     /// The first [`Bucket`] of the zone's index.
     pub index: Address,
@@ -24,7 +24,7 @@ pub struct Snapshot {
     pub apex_length: u8,
     /// Labels of the apex.
     pub apex_labels: u8,
-    /// How the zone denies: [`denial`].
+    /// How the zone denies: [`super::denial`].
     pub denial: u8,
     /// Octets of the salt (RFC 5155, section 3.1.5).
     pub salt_length: u8,
@@ -34,12 +34,12 @@ pub struct Snapshot {
     pub directory_shift: u8,
     /// Zero.
     pub padding: u8,
-    /// When the data become too old to be served, in nanoseconds of the clock of [`Root::lease`]; zero is
-    /// never. Written while queries are answered.
+    /// When the data become too old to be served, in nanoseconds of the clock of [`super::Root::lease`];
+    /// zero is never. Written while queries are answered.
     pub deadline: u64,
     /// The apex's name, lower-case, zeros behind it.
     pub name: [u64; 32],
-    /// The chain of NSEC or NSEC3 by key, cut into leaves: a [`Link`] for each leaf, its first key and
+    /// The chain of NSEC or NSEC3 by key, cut into leaves: a [`super::Link`] for each leaf, its first key and
     /// its address.
     pub leaves: Address,
     /// Leaves of the chain.
@@ -47,12 +47,12 @@ pub struct Snapshot {
     /// Words: where among the leaves those begin whose first key's first bits are the place in the
     /// directory; one more place ends the last.
     pub directory: Address,
-    /// The [`Cell`] of the apex's own NSEC or NSEC3.
+    /// The [`super::Cell`] of the apex's own NSEC or NSEC3.
     pub apex_proof: Address,
     /// `negative` and what proves, for any name whose closest encloser is the apex, all but that the next
     /// closer name does not exist; zero where the zone is not signed or has a wildcard at the apex.
     pub nonexistent: Address,
-    /// The [`Cell`] of the record in it that denies the wildcard.
+    /// The [`super::Cell`] of the record in it that denies the wildcard.
     pub no_wildcard: Address,
     /// The salt, zeros behind it.
     pub salt: [u64; 7],
