@@ -155,7 +155,12 @@ impl Zones {
 
     /// Every zone, by name.
     pub fn status(&self) -> Vec<ZoneStatus> {
-        lock(&self.entries).values().map(|entry| entry.status.clone()).collect()
+        let status = |entry: &Entry| {
+            let mut status = entry.status.clone();
+            status.warnings.extend(entry.shelf.trouble().map(str::to_owned));
+            status
+        };
+        lock(&self.entries).values().map(status).collect()
     }
 
     /// Shows every zone, by name, with its account.

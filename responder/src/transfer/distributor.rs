@@ -264,9 +264,10 @@ impl Drop for Place {
 }
 
 /// The contents, if they are those that are served: for a moment after a commit the archive is one
-/// behind.
+/// behind, and for longer on a full disk.
 fn view(volume: &Volume) -> Result<Option<View>, String> {
     let Some(archive) = &volume.archive else { return Ok(None) };
+    archive.catch_up().map_err(|error| error.to_string())?;
     let view = archive.read().map_err(|error| error.to_string())?;
     let serial = view.serial().map_err(|error| error.to_string())?;
     Ok((serial == volume.version.map(|version| version.serial)).then_some(view))

@@ -4,7 +4,7 @@ use responder_common::wire::rtype;
 
 use super::{
     Kept, Loaded, Progress, Refusal,
-    archive::{Archive, Error, Lookup as _},
+    archive::{Archive, Error, OwnerRef},
     collect::{Collector, Rows, Sorted},
     read::{Batch as _, RecordRef},
     serve,
@@ -48,29 +48,35 @@ impl Arrivals {
     /// # Errors
     /// What the archive says.
     pub fn of_archive(archive: &Archive) -> Result<Self, Error> {
-        let view = archive.read()?;
         let mut arrivals = Self::new(archive.apex());
-        for owner in view.all()? {
-            let owner = owner?;
-            for set in owner.rrsets() {
-                let record = |rtype, rdata| RecordRef {
-                    owner: owner.wire,
-                    rtype,
-                    ttl: set.ttl,
-                    rdata,
-                    file: 0,
-                    line: 0,
-                };
-                // They were in an archive: no RRset is too large.
-                for rdata in set.rdata {
-                    arrivals.add(record(set.rtype, rdata)).map_err(|_| Error::Order)?;
-                }
-                for rdata in set.signatures {
-                    arrivals.add(record(rtype::RRSIG, rdata)).map_err(|_| Error::Order)?;
-                }
+        archive.newest(|contents| {
+            for owner in contents.all()? {
+                arrivals.add_owner(owner?)?;
+            }
+            Ok(())
+        })?;
+        Ok(arrivals)
+    }
+
+    fn add_owner(&mut self, owner: OwnerRef<'_>) -> Result<(), Error> {
+        for set in owner.rrsets() {
+            let record = |rtype, rdata| RecordRef {
+                owner: owner.wire,
+                rtype,
+                ttl: set.ttl,
+                rdata,
+                file: 0,
+                line: 0,
+            };
+            // They were in an archive: no RRset is too large.
+            for rdata in set.rdata {
+                self.add(record(set.rtype, rdata)).map_err(|_| Error::Order)?;
+            }
+            for rdata in set.signatures {
+                self.add(record(rtype::RRSIG, rdata)).map_err(|_| Error::Order)?;
             }
         }
-        Ok(arrivals)
+        Ok(())
     }
 
     /// Octets of memory that they take.

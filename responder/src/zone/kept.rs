@@ -3,12 +3,16 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`again`] | what an earlier start kept, or another process compiled |
 //! | [`apply`] | differences from elsewhere, applied to the archive |
 //! | [`commit`] | a change, from the archive to the store and back |
+//! | [`shelf`] | where others find the archive |
 //! | [`tell`] | what differs between two forms of an owner, for the journal |
 
+mod again;
 mod apply;
 mod commit;
+mod shelf;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -16,19 +20,17 @@ mod tests;
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
-pub use self::commit::Steps;
 use self::commit::{Trouble, Work};
+pub use self::{commit::Steps, shelf::Shelf};
 use super::{
-    Arrivals, Progress,
     archive::{Archive, Error, JournalLimits, Limits, Lookup as _},
     change::Refused,
     collect::{Owner, Sorted},
-    compile_whole,
     difference::Difference,
     give_memory_back,
     guard::{self, Guards, Refusal, Subject},
@@ -85,41 +87,6 @@ pub enum Purpose {
     Transfers,
     /// The next start: no version is served that is not on disk.
     Restart,
-}
-
-/// Where a zone's archive is found by those who read it while the zone is loaded anew.
-#[derive(Clone, Default)]
-pub struct Shelf(Arc<RwLock<Option<Arc<Archive>>>>);
-
-impl Shelf {
-    /// The archive, if there is one. Its contents may be those of the version before or, for a moment, of
-    /// the next one.
-    pub fn archive(&self) -> Option<Arc<Archive>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Notes that the contents are good for longer.
-    ///
-    /// # Errors
-    /// What the archive says.
-    pub fn confirm(&self, life: &Life) -> Result<(), Error> {
-        let Some(archive) = self.archive() else { return Ok(()) };
-        let mut writer = archive.writer()?;
-        let mut edit = writer.begin()?;
-        edit.put_stamp(LIFE, &life.octets())?;
-        edit.commit(false)
-    }
-
-    /// For how long the contents are good, and the data of their SOA; none where that is not known.
-    pub fn life(&self) -> Option<(Life, Vec<u8>)> {
-        let view = self.archive()?.read().ok()?;
-        let life = Life::of(view.stamp(LIFE).ok()??)?;
-        Some((life, view.soa().ok()??.to_vec()))
-    }
-
-    fn put(&self, archive: Option<Arc<Archive>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = archive;
-    }
 }
 
 /// A change that was committed.
@@ -276,71 +243,6 @@ impl Kept {
         self.shelf.archive()?.read().ok()?.records().ok()
     }
 
-    /// What is kept from an earlier start, if it is known for how long it is good. What cannot be opened is
-    /// set aside.
-    pub(super) fn found(&self, apex: &[u8]) -> Option<Arc<Archive>> {
-        let folder = self.folder.as_ref().filter(|folder| Archive::stands_in(folder))?;
-        let opened = || {
-            let archive = Archive::open(folder, apex, Limits::default())?;
-            let view = archive.read()?;
-            let whole = view.serial()?.is_some() && view.stamp(LIFE)?.is_some();
-            drop(view);
-            Ok::<_, Error>(whole.then(|| Arc::new(archive)))
-        };
-        opened().unwrap_or_else(|error| {
-            self.set_aside(&error);
-            None
-        })
-    }
-
-    /// Moves an archive that is damaged out of the way, for whoever wants to look at it.
-    pub(super) fn set_aside(&self, error: &Error) {
-        let Some(folder) = &self.folder else { return };
-        match Archive::set_aside(folder) {
-            Ok(to) => error!("{error}; it is set aside as {}", to.display()),
-            Err(second) => error!("{error}; it cannot be set aside: {second}"),
-        }
-    }
-
-    /// Goes on from an archive whose contents are served.
-    pub(super) fn adopt(&mut self, archive: Arc<Archive>, names: u64) {
-        self.names = names;
-        self.shelf.put(Some(archive));
-        self.agrees = true;
-    }
-
-    /// The mark of what is served, if it is on disk.
-    pub fn mark(&self) -> Option<u64> {
-        mark_of(&*self.shelf.archive().filter(|_| self.agrees)?)
-    }
-
-    /// Goes on from what is on disk, if it has this mark; false where it has not. `names` are those in the
-    /// store.
-    pub fn resume(&mut self, apex: &[u8], mark: u64, names: u64) -> bool {
-        let Some(folder) = self.folder.as_ref().filter(|folder| Archive::stands_in(folder)) else {
-            return false;
-        };
-        match Archive::open(folder, apex, Limits::default()) {
-            Ok(archive) if mark_of(&archive) == Some(mark) => {
-                self.adopt(Arc::new(archive), names);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Compiles what is on disk, and served, as a whole, so that it can be changed in the store: another
-    /// process compiled what is there.
-    fn unseal(&self, store: &Store, archive: &Archive) -> Result<(), String> {
-        let apex = archive.apex();
-        if !store.is_sealed(apex) {
-            return Ok(());
-        }
-        let arrivals = Arrivals::of_archive(archive).map_err(|error| error.to_string())?;
-        let (progress, mut compiled) = (Progress::default(), Kept::default());
-        compile_whole(store, apex, arrivals.sorted()?, &progress, &mut compiled).map(drop)
-    }
-
     /// Notes with the next version for how long it is good.
     pub fn set_life(&mut self, life: Life) {
         self.life = Some(life);
@@ -438,13 +340,6 @@ impl Kept {
         let (serial, written, names) = (changed.serial, changed.written, self.names);
         Committed { serial, names, records, owners, written, steps }
     }
-}
-
-/// The mark of an archive's contents.
-fn mark_of(archive: &Archive) -> Option<u64> {
-    let view = archive.read().ok()?;
-    let octets = view.stamp(MARK).ok()??;
-    octets.try_into().ok().map(u64::from_le_bytes)
 }
 
 /// Opens what stands in a folder; begins anew where that is of no use.

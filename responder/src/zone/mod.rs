@@ -19,6 +19,8 @@ pub mod read;
 mod restore;
 pub mod serial;
 mod side_by_side;
+#[cfg(test)]
+mod small_disk;
 mod walk;
 
 use std::path::{Path, PathBuf};

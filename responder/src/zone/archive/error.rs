@@ -68,6 +68,20 @@ pub enum Error {
     Owner(#[from] Malformed),
 }
 
+impl Error {
+    /// Whether the archive is sound, and there is no room to write to it.
+    pub fn is_room(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+            }
+            Self::Full { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Says where a fault is.
 pub(super) trait At<T> {
     /// The fault with its place.

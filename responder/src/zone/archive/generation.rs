@@ -50,6 +50,8 @@ pub(super) mod word {
     pub const FORMAT: &[u8] = b"format";
     pub const APEX: &[u8] = b"apex";
     pub const RECORDS: &[u8] = b"records";
+    /// How many changes there were; see `log`.
+    pub const CHANGES: &[u8] = b"changes";
     /// In front of the name of a caller's stamp.
     pub const STAMP: &[u8] = b"stamp:";
 }
@@ -68,6 +70,8 @@ pub struct Generation {
     pub apex: Vec<u8>,
     /// An edit did not fit.
     pub full: AtomicBool,
+    /// The log has a change that the tree lacks.
+    pub behind: AtomicBool,
     /// Owners read or written since pages were given back.
     touched: AtomicU64,
     /// Where the file is mapped; empty if that is not known.
@@ -94,7 +98,9 @@ impl Generation {
         let data = folder.join(DATA);
         let length = fs::metadata(&data).at(&data)?.len();
         let map = map.max(length.saturating_mul(16)).max(limits.reserve).min(limits.octets);
-        Self::open_at(&folder, number, apex, limits, map)
+        let generation = Self::open_at(&folder, number, apex, limits, map)?;
+        generation.look_at_log()?;
+        Ok(generation)
     }
 
     /// A generation that is being written: commits are not durable until [`Generation::durable`].
@@ -150,6 +156,7 @@ impl Generation {
             number,
             apex: key,
             full: AtomicBool::new(false),
+            behind: AtomicBool::new(false),
             touched: AtomicU64::new(0),
             mapped: OnceLock::new(),
         };

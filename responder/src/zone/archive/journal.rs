@@ -17,7 +17,13 @@ use std::ops::Bound;
 
 use heed::{RoRange, types::Bytes};
 
-use super::{Edit, Error, Lookup, error::At as _, generation::Generation, lookup::Inside};
+use super::{
+    Edit, Error, Lookup,
+    error::At as _,
+    generation::Generation,
+    lookup::Inside,
+    step::{Step, Which},
+};
 use crate::zone::{
     difference::{Difference, Parts},
     serial::is_newer,
@@ -67,21 +73,31 @@ impl<'a> JournalEntry<'a> {
 const HEADER: usize = 20;
 
 impl Edit<'_> {
-    /// Notes what changed with this edit, within limits. None: that cannot be told, and whoever has an
-    /// older version needs all of it.
-    ///
-    /// # Errors
-    /// [`Error::Full`]; what LMDB says.
-    pub fn note_difference(
-        &mut self,
-        difference: Option<&Difference>,
-        limits: JournalLimits,
-    ) -> Result<(), Error> {
+    /// Notes what changed with this edit, within limits, when it is committed. None: that cannot be told, and
+    /// whoever has an older version needs all of it.
+    pub fn note_difference(&mut self, difference: Option<&Difference>, limits: JournalLimits) {
         let noted = difference.and_then(|one| Some((one, one.from()?, one.to()?)));
         let Some((difference, from, to)) = noted.filter(|(one, from, to)| {
             limits.entries > 0 && one.octets() <= limits.octets && is_newer(*to, *from)
         }) else {
-            return self.clear_journal();
+            return self.step_later(Which::Journal, Step::Clear);
+        };
+        let [gone, come] = difference.halves();
+        let numbers = [&from.to_be_bytes()[..], &to.to_be_bytes()].concat();
+        let body = [&numbers, &(gone.len() as u64).to_be_bytes()[..], gone, come].concat();
+        let entry = [&crc32fast::hash(&body).to_be_bytes()[..], &body].concat();
+        let limits = [limits.octets, limits.entries].map(u64::to_be_bytes).concat();
+        // LMDB looks for pages in a row to put it in, which takes long in a large file.
+        self.step_later(Which::Journal, Step::Note(&limits, &entry));
+    }
+
+    /// Appends an entry, and keeps the journal within limits.
+    pub(super) fn append(&mut self, limits: &[u8], entry: &[u8]) -> Result<(), Error> {
+        let number = |at: usize| Some(u64::from_be_bytes(*limits.get(at..)?.first_chunk()?));
+        let limits = number(0).zip(number(8));
+        let limits = limits.map(|(octets, entries)| JournalLimits { octets, entries });
+        let Some((limits, (from, _))) = limits.zip(serials(entry)) else {
+            return Err(broken(self.generation()));
         };
         // One that cannot be read leads nowhere: what stands there goes, and the zone does not suffer.
         let last = newest(self).or_else(|error| match error {
@@ -91,29 +107,15 @@ impl Edit<'_> {
             }
             error => Err(error),
         })?;
-        let last = last.map(|(number, entry)| (number, entry.to));
-        if last.is_none() {
-            self.clear_journal()?;
-        }
-        let number = match last {
+        let number = match last.map(|(number, entry)| (number, entry.to)) {
             Some((number, serial)) if serial == from => number + 1,
-            Some(_) => {
-                self.clear_journal()?;
+            _ => {
+                self.redo(Which::Journal, Step::Clear)?;
                 1
             }
-            None => 1,
         };
-        let [gone, come] = difference.halves();
-        let numbers = [&from.to_be_bytes()[..], &to.to_be_bytes()].concat();
-        let body = [&numbers, &(gone.len() as u64).to_be_bytes()[..], gone, come].concat();
-        let value = [&crc32fast::hash(&body).to_be_bytes()[..], &body].concat();
-        self.change(|generation, txn| generation.journal.put(txn, &number.to_be_bytes(), &value))?;
+        self.redo(Which::Journal, Step::Put(&u64::to_be_bytes(number), entry))?;
         self.trim_journal(limits)
-    }
-
-    /// Forgets all differences.
-    fn clear_journal(&mut self) -> Result<(), Error> {
-        self.change(|generation, txn| generation.journal.clear(txn))
     }
 
     /// Drops the oldest entries until the journal is within its limits.
@@ -131,9 +133,7 @@ impl Edit<'_> {
             }
         }
         let mut gone = gone.iter();
-        gone.try_for_each(|key| {
-            self.change(|generation, txn| generation.journal.delete(txn, key)).map(|_| ())
-        })
+        gone.try_for_each(|key| self.redo(Which::Journal, Step::Delete(key)).map(drop))
     }
 }
 

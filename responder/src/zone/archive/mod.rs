@@ -10,6 +10,7 @@
 //! <zones>/<zone>/            the archive
 //!   00000007/data.mdb        the current generation: always complete
 //!   00000007/lock.mdb        LMDB's readers
+//!   00000007/log             the change that is on its way into the tree ([`log`])
 //!   building/                a generation on its way; removed when it is found at a start
 //! ```
 //!
@@ -35,10 +36,12 @@ mod error;
 mod generation;
 mod hosts;
 mod journal;
+mod log;
 mod lookup;
 mod owner;
 mod rebuild;
 mod run;
+mod step;
 #[cfg(test)]
 mod tests;
 mod warm;
@@ -60,6 +63,8 @@ pub use self::{
     owner::{Items, OwnerRef, RrSetRef, RrSets},
     rebuild::Rebuild,
 };
+use tracing::warn;
+
 use self::{error::At as _, generation::Generation};
 pub use super::collect::{Owner, RrSet, sort_key};
 
@@ -120,6 +125,11 @@ impl Archive {
             Some(number) => Generation::open(folder, number, &apex, limits, 0)?,
             None => Generation::create(folder, &apex, limits)?,
         };
+        match generation.catch_up() {
+            // It can be read all the same ([`Archive::newest`]).
+            Err(error) if error.is_room() => warn!("{error}: the last change stays in its log"),
+            other => other?,
+        }
         generation::tidy(folder, generation.number)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -199,7 +209,7 @@ impl Archive {
         &self.apex
     }
 
-    /// The last commit, to be read for as long as the view lives. A view that is kept for long keeps the
+    /// The last commit, to be read for as long as the view lives; not yet what is in the log. A view that is kept for long keeps the
     /// pages that it sees from being used again: the file grows.
     ///
     /// # Errors
@@ -208,19 +218,62 @@ impl Archive {
         View::open(self.generation())
     }
 
+    /// Reads the newest contents: the last commit, and what is in the log where that cannot be written.
+    ///
+    /// # Errors
+    /// What `read` says, and what the system or LMDB says.
+    pub fn newest<T>(
+        &self,
+        read: impl FnOnce(&dyn Lookup) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if !self.generation().is_behind() {
+            return read(&self.read()?);
+        }
+        let writer = self.lock();
+        let mut edit = Edit::begin(&writer.generation)?;
+        writer.generation.take_in(&mut edit)?;
+        read(&edit)
+    }
+
+    /// Whether the newest contents are in the log alone, and nobody is about to write them elsewhere: that
+    /// failed.
+    pub fn is_stuck(&self) -> bool {
+        self.generation().is_behind() && self.writing.try_lock().is_ok()
+    }
+
+    /// Tries again to write what is in the log alone, unless somebody is at work.
+    ///
+    /// # Errors
+    /// What the system or LMDB says.
+    pub fn catch_up(&self) -> Result<(), Error> {
+        if !self.generation().is_behind() {
+            return Ok(());
+        }
+        match self.writing.try_lock() {
+            Ok(_writing) => self.generation().catch_up(),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// The right to change the archive, as soon as no other thread has it. A thread that asks for a
     /// second one waits for ever.
     ///
     /// # Errors
     /// As [`Writer::compact`]: an archive that outgrew its address space is moved to a larger one here.
+    /// What is in the log alone is written first: [`Error::Io`] where there is no room for it.
     pub fn writer(&self) -> Result<Writer<'_>, Error> {
-        // What a panic interrupted was never committed.
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut writer = Writer { archive: self, generation: self.generation(), _writing: writing };
+        let mut writer = self.lock();
         if writer.generation.is_tight(self.limits) {
             writer.compact()?;
         }
+        writer.generation.catch_up()?;
         Ok(writer)
+    }
+
+    fn lock(&self) -> Writer<'_> {
+        // What a panic interrupted was never committed.
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        Writer { archive: self, generation: self.generation(), _writing: writing }
     }
 
     /// A whole new content, in place of the present one in one step; see [`Rebuild`].
@@ -233,7 +286,8 @@ impl Archive {
         hashes: impl IntoIterator<Item = Hashed<'h>>,
         stamps: &[(&str, &[u8])],
     ) -> Result<(), Error> {
-        let mut writer = self.writer()?;
+        // What is in the log goes with the old content.
+        let mut writer = self.lock();
         let mut rebuild = writer.rebuild()?;
         for owner in owners {
             rebuild.owner(&owner)?;
@@ -293,6 +347,7 @@ impl Writer<'_> {
         let larger = self.generation.larger_map(archive.limits);
         let building = generation::building(&archive.folder)?;
         self.generation.copy_to(&building)?;
+        self.generation.copy_log(&building)?;
         generation::put_in_place(&archive.folder, self.generation.number + 1)?;
         self.generation = archive.follow(self.generation.number + 1, larger)?;
         Ok(())

@@ -72,22 +72,18 @@ impl<'e> Contents<'e> for Archived<'e, '_> {
     }
 }
 
-/// Files what the nodes of a commit depend on.
-///
-/// # Errors
-/// What the archive says.
-pub fn file(edit: &mut Edit<'_>, changed: &Changed) -> Result<(), Error> {
+/// Files what the nodes of a commit depend on, when the edit is committed.
+pub fn file(edit: &mut Edit<'_>, changed: &Changed) {
     for (node, hash) in &changed.forgotten {
         if let Ok(hash) = <[u8; 20]>::try_from(hash.as_slice()) {
-            edit.delete_hash(Hashed { hash, tag: 0, key: node })?;
+            edit.file_later(Hashed { hash, tag: 0, key: node }, false);
         }
     }
     for (node, hashes) in &changed.lookups {
         for hash in hashes {
             if let Ok(hash) = <[u8; 20]>::try_from(hash.as_slice()) {
-                edit.put_hash(Hashed { hash, tag: 0, key: node })?;
+                edit.file_later(Hashed { hash, tag: 0, key: node }, true);
             }
         }
     }
-    Ok(())
 }

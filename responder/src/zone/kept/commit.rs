@@ -1,11 +1,14 @@
-//! A change on its way: written into an edit of the archive, worked out in the store, made durable, and
-//! then published. Whatever fails before the last step leaves both as they were.
+//! A change on its way: written into an edit of the archive, worked out in the store, made durable in the
+//! archive's log, published, and then brought into the archive's tree. Whatever fails before it is published
+//! leaves both as they were; what fails after that is done again from the log.
 
 use std::{
     collections::BTreeSet,
     fmt,
     time::{Duration, Instant},
 };
+
+use tracing::error;
 
 use super::{LIFE, MARK, apply, tell::tell};
 use crate::{
@@ -18,6 +21,7 @@ use crate::{
         guard::{self, Guards, Refusal, Subject},
         life::Life,
         lookups::Lookups,
+        name,
     },
 };
 
@@ -48,14 +52,16 @@ pub struct Steps {
     pub edited: Duration,
     /// Worked out in the store, beside what is served.
     pub prepared: Duration,
-    /// On its way to the disk.
+    /// On its way to the disk, where it lasts.
     pub kept: Duration,
     /// Published, and the version before left by all its readers.
     pub published: Duration,
+    /// Brought from the log into the archive's tree, while it is served.
+    pub filed: Duration,
 }
 
 impl Steps {
-    /// All of them.
+    /// All of them until nobody reads the version before any more.
     pub fn total(&self) -> Duration {
         self.edited + self.prepared + self.kept + self.published
     }
@@ -160,13 +166,28 @@ impl Work<'_> {
         let (changed, ready) = change::prepare(self.store, apex, &Archived::new(&edit), keys)
             .map_err(Trouble::Refused)?;
         let prepared = watch.lap();
-        change::file(&mut edit, &changed)?;
+        change::file(&mut edit, &changed);
         note(&mut edit, keys, differences, self.journal, self.life)?;
         let records = edit.records()?;
-        edit.commit(false)?;
+        let mut edit = Some(edit);
+        let logged = edit.as_mut().expect("it was put there").log()?;
+        if !logged {
+            edit.take().expect("it is there still").commit(true)?;
+        }
         let kept = watch.lap();
-        ready.finish().map_err(|error| Trouble::Refused(Refused::Store(error)))?;
-        let steps = Steps { edited, prepared, kept, published: watch.lap() };
+        let finished = ready.finish();
+        let published = watch.lap();
+        if let Some(Err(error)) = edit.map(|edit| edit.commit(true)) {
+            error!(
+                zone = name::to_text(apex),
+                serial = changed.serial,
+                "DEGRADED: the version is served and in the archive's log, but not in the archive, so no \
+                 other version can follow and none be transferred: {error}; this is tried again whenever \
+                 the archive is asked for, so make room on the disk"
+            );
+        }
+        finished.map_err(|error| Trouble::Refused(Refused::Store(error)))?;
+        let steps = Steps { edited, prepared, kept, published, filed: watch.lap() };
         Ok(Done { changed, owners: keys.len() as u64, records, steps })
     }
 }
@@ -200,7 +221,7 @@ pub fn keep<'a, I: Iterator<Item = Owner<'a>>>(
                 hashes().try_for_each(|hashed| edit.put_hash(hashed))?;
             }
             note(&mut edit, &keys, &[difference], journal, life)?;
-            return edit.commit(false);
+            return edit.commit(true);
         }
     }
     let life = life.map(Life::octets);
@@ -220,7 +241,7 @@ fn note(
 ) -> Result<(), Error> {
     if !keys.is_empty() {
         for difference in differences {
-            edit.note_difference(Some(difference), journal)?;
+            edit.note_difference(Some(difference), journal);
         }
     }
     edit.put_stamp(MARK, &new_mark())?;

@@ -13,7 +13,7 @@ use crate::{
         compact,
         difference::Part,
         read::RecordRef,
-        restore,
+        restore, small_disk,
     },
 };
 
@@ -283,4 +283,46 @@ fn what_many_removals_left_is_given_to_others() {
     assert_eq!(after.dead, 0);
     // The next difference finds what it is about.
     assert_eq!(scene.apply(&[difference(&[soa(37), host(39_999)], &[soa(38)])]), Ok(38));
+}
+
+#[test]
+fn a_disk_that_is_full_behind_the_log_costs_no_version() {
+    let mut scene = Scene::new();
+    small_disk::mount(scene.folder.path(), 4 << 20);
+    let host = |letter: char, number: u32| {
+        let name = format!("\x08{letter}{number:07}\x04test\0");
+        (name.into_bytes(), 16, 60, vec![199; 200])
+    };
+    let hosts = |letter, serial| {
+        let come: Vec<Given> =
+            [soa(serial)].into_iter().chain((0..500).map(|number| host(letter, number))).collect();
+        difference(&[soa(serial - 1)], &come)
+    };
+    let loaded: Vec<Given> =
+        first().into_iter().chain((0..2_000).map(|number| host('z', number))).collect();
+    scene.load(&loaded).unwrap();
+    assert_eq!(scene.apply(&[hosts('a', 2)]), Ok(2));
+    let filler = scene.folder.path().join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while let Ok(1..) = io::Write::write(&mut file, &[0; 512]) {}
+    drop(file);
+    // The log has room for it, the tree has not.
+    assert_eq!(scene.apply(&[hosts('b', 3)]), Ok(3));
+    assert!(scene.kept.shelf().trouble().is_some_and(|line| line.contains("DEGRADED")));
+    assert_eq!(scene.kept.shelf().life().map(|(_, data)| data), Some(soa(3).3));
+    let mark = scene.kept.mark().unwrap();
+    let refused = scene.apply(&[difference(&[soa(3)], &[soa(4)])]).unwrap_err();
+    assert!(refused.contains("No space left on device"), "{refused}");
+    // A start on the full disk serves it, and knows what another process serves.
+    scene.start_again();
+    assert!(scene.kept.resume(APEX, mark, 3_003));
+    scene.start_again();
+    let loaded = restore(&scene.store, "test.", &mut scene.kept).unwrap().unwrap();
+    assert_eq!((loaded.serial, loaded.records), (3, 3_005));
+    let refused = scene.apply(&[difference(&[soa(3)], &[soa(4)])]).unwrap_err();
+    assert!(refused.contains("No space left on device"), "{refused}");
+    fs::remove_file(&filler).unwrap();
+    assert_eq!(scene.apply(&[difference(&[soa(3)], &[soa(4)])]), Ok(4));
+    assert_eq!((scene.kept.shelf().trouble(), scene.contents().len()), (None, 3_005));
+    assert_eq!(scene.way(1).map(|way| way.len()), Some(3));
 }

@@ -34,7 +34,7 @@ fn go_on(archive: &Archive, to: u32, difference: Option<&Difference>, limits: Jo
     let apex = Held { wire: APEX.to_vec(), sets };
     change(archive, |edit| {
         edit.put(&apex.lend(&apex.key())).unwrap();
-        edit.note_difference(difference, limits).unwrap();
+        edit.note_difference(difference, limits);
     });
 }
 

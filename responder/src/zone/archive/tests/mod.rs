@@ -6,6 +6,7 @@ mod differences;
 mod files;
 mod generations;
 mod journal;
+mod log;
 mod model;
 mod owners;
 
