@@ -25,7 +25,10 @@ use super::{
 };
 
 /// Changes with every change of what stands in the databases.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
+
+/// The same without a log; it becomes [`FORMAT`], since a program that knows no logs would go astray.
+const WITHOUT_LOG: u32 = 2;
 
 /// Where a generation is written before it has its number.
 const BUILDING: &str = "building";
@@ -98,9 +101,7 @@ impl Generation {
         let data = folder.join(DATA);
         let length = fs::metadata(&data).at(&data)?.len();
         let map = map.max(length.saturating_mul(16)).max(limits.reserve).min(limits.octets);
-        let generation = Self::open_at(&folder, number, apex, limits, map)?;
-        generation.look_at_log()?;
-        Ok(generation)
+        Self::open_at(&folder, number, apex, limits, map)?.looked_at_log()
     }
 
     /// A generation that is being written: commits are not durable until [`Generation::durable`].
@@ -170,6 +171,11 @@ impl Generation {
         let mut txn = self.env.write_txn().at(&folder)?;
         match self.meta.get(&txn, word::FORMAT).at(&folder)? {
             Some(found) if found == FORMAT.to_be_bytes() => {}
+            Some(found) if found == WITHOUT_LOG.to_be_bytes() => {
+                self.meta.put(&mut txn, word::FORMAT, &FORMAT.to_be_bytes()).at(&folder)?;
+                txn.commit().at(&folder)?;
+                return self.identify(apex);
+            }
             Some(found) => {
                 let found = found.try_into().map_or(0, u32::from_be_bytes);
                 return Err(Error::Format { folder, found });

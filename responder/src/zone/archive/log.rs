@@ -130,10 +130,10 @@ impl Generation {
         self.behind.load(Ordering::Acquire)
     }
 
-    /// Finds out whether the log has a change that the tree lacks.
-    pub fn look_at_log(&self) -> Result<(), Error> {
+    /// The generation, once it is known whether the log has a change that the tree lacks.
+    pub fn looked_at_log(self) -> Result<Self, Error> {
         self.behind.store(self.logged()?.is_some(), Ordering::Release);
-        Ok(())
+        Ok(self)
     }
 
     /// The body of the change that the tree lacks.

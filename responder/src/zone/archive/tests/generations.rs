@@ -182,17 +182,25 @@ fn a_folder_of_another_kind_is_refused_and_can_be_discarded() {
     assert!(matches!(opened(b"\x05other\0"), Err(Error::Apex { .. })));
 
     // Another version: the stated format is the only place where these octets stand in this order.
-    let file = data_file(folder);
-    let mut octets = fs::read(&file).unwrap();
-    let mut found = 0;
-    for at in 0..octets.len() - 10 {
-        if octets[at..].starts_with(&[&b"format"[..], &FORMAT.to_be_bytes()].concat()) {
-            octets[at + 9] = 9;
-            found += 1;
+    let restate = |from: u32, to: u8| {
+        let file = data_file(folder);
+        let mut octets = fs::read(&file).unwrap();
+        let mut found = 0;
+        for at in 0..octets.len() - 10 {
+            if octets[at..].starts_with(&[&b"format"[..], &from.to_be_bytes()].concat()) {
+                octets[at + 9] = to;
+                found += 1;
+            }
         }
-    }
-    assert!(found > 0);
-    fs::write(&file, &octets).unwrap();
+        assert!(found > 0);
+        fs::write(&file, &octets).unwrap();
+    };
+    // The one before there were logs is gone on from, and is this one from then on.
+    restate(FORMAT, 2);
+    let archive = Archive::open(folder, APEX, LIMITS).unwrap();
+    assert_eq!(contents(&archive.read().unwrap()), zone_of(1, 1000));
+    drop(archive);
+    restate(FORMAT, 9);
     assert!(matches!(opened(APEX), Err(Error::Format { found: 9, .. })));
 
     fresh();
