@@ -81,6 +81,22 @@ impl Feed {
     /// # Errors
     /// When the kernel refuses a run, or the last run of a row sent no reply.
     pub fn time(&mut self, hook: HookPoint, target: Target<'_>) -> anyhow::Result<(f64, u64)> {
+        let mut times = Vec::new();
+        let mut all = 0;
+        for _ in 0..TIMES {
+            let (time, runs) = self.time_once(hook, target)?;
+            times.push(time);
+            all += runs;
+        }
+        times.sort_unstable_by(f64::total_cmp);
+        Ok((times[TIMES / 2], all))
+    }
+
+    /// The same, one average.
+    ///
+    /// # Errors
+    /// As [`Feed::time`].
+    pub fn time_once(&mut self, hook: HookPoint, target: Target<'_>) -> anyhow::Result<(f64, u64)> {
         let (number, name, empty) = match hook {
             HookPoint::Xdp => (0, "feed_xdp", "empty_xdp"),
             HookPoint::Tc => (1, "feed_tc", "empty_tc"),
@@ -90,12 +106,7 @@ impl Feed {
             Target::Responder(plane) => plane.program(hook)?,
         };
         self.after[number].set(0, next, 0)?;
-        let mut times = Vec::new();
-        for _ in 0..TIMES {
-            times.push(self.run(hook, name)?);
-        }
-        times.sort_unstable();
-        Ok((times[TIMES / 2] as f64, u64::from(REPEAT) * TIMES as u64))
+        Ok((self.run(hook, name)? as f64, u64::from(REPEAT)))
     }
 
     fn run(&self, hook: HookPoint, name: &str) -> anyhow::Result<u128> {

@@ -12,6 +12,7 @@
 #[path = "../classes/mod.rs"]
 mod classes;
 mod feed;
+mod limits;
 #[path = "../../responder/tests/everywhere/packet.rs"]
 mod packet;
 #[path = "../../responder/tests/refereeing/random.rs"]
@@ -45,6 +46,9 @@ struct Args {
     /// Names in the zone of many kinds that is made here
     #[arg(long, default_value_t = 1_000_000)]
     names: usize,
+    /// Tells what limits add, and nothing else
+    #[arg(long)]
+    only_limits: bool,
     /// Where the figures go, as JSON
     #[arg(long)]
     out: Option<PathBuf>,
@@ -69,15 +73,17 @@ fn main() -> anyhow::Result<()> {
     );
     let mut rows = Vec::new();
     let mut silence = Silence::over(&args.lock);
-    for class in CLASSES {
+    for class in CLASSES.iter().filter(|_| !args.only_limits) {
         for &edns in class.edns {
             silence.begin()?;
             rows.push(bench.row(class, edns)?);
         }
     }
+    let limits = bench.limits(&store, &mut silence)?;
     silence.end();
     if let Some(file) = args.out {
-        let figures = json!({ "names": args.names, "queries": QUERIES, "rows": rows });
+        let figures =
+            json!({ "names": args.names, "queries": QUERIES, "rows": rows, "limits": limits });
         fs::write(file, serde_json::to_string_pretty(&figures)? + "\n")?;
     }
     Ok(())

@@ -87,8 +87,8 @@ fn reset(s: &mut Scratch) {
     s.edns.set(0);
     s.ede.set(0);
     s.expire.set(0);
-    for charge in &mut s.charge {
-        charge.set(0);
+    for account in &mut s.charged {
+        account.set(0);
     }
     s.zone_limits.set(0);
     s.links.set(0);

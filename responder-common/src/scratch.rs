@@ -17,8 +17,14 @@ pub const ITEMS_MAX: usize = 48;
 /// Room for the OPT record of a reply: 11 octets, NSID, an extended error or EXPIRE, a cookie.
 pub const OPT_MAX: usize = 128;
 
-/// Accounts that one reply is charged to: of its class, of its source, of what lies around that.
+/// Accounts that one reply is charged to.
 pub const ACCOUNTS: usize = 3;
+/// Of them: that of the answer's class, or of messages for the daemon.
+pub const OF_CLASS: usize = 0;
+/// Of them: that of octets.
+pub const OF_OCTETS: usize = 1;
+/// Of them: that of octets of what lies around the source.
+pub const OF_WIDE: usize = 2;
 
 /// Room for the records made for one reply.
 pub const MADE: usize = 2432;
@@ -168,10 +174,12 @@ pub struct Scratch {
     pub slips: Hidden<u32>,
     /// Replies over the rate, to clients that sent a cookie, since one was last BADCOOKIE.
     pub bakes: Hidden<u32>,
-    /// The buckets that this reply was charged to: [`crate::limit::refund`].
+    /// The accounts that this reply was charged to: [`crate::limit::refund`]. Zero: none.
     pub charged: [Hidden<u32>; ACCOUNTS],
-    /// What it was charged; zero: nothing.
+    /// What it was charged.
     pub charge: [Hidden<u32>; ACCOUNTS],
+    /// What the source had kept back before: [`crate::limit::around`].
+    pub kept: Hidden<u32>,
 
     /// Offset of the current name in the message.
     pub name_offset: Hidden<u32>,

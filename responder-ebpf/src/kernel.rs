@@ -204,10 +204,15 @@ impl Limiter for Kernel {
         LISTED.get(&Key::new(128, data)).copied().unwrap_or(0)
     }
 
+    // Functions of their own, which the verifier looks at once.
     #[inline(always)]
-    fn charge(&self, _: &mut Scratch, source: u64, tag: u16, cost: u32) -> bool {
-        // A function of its own, which the verifier looks at once.
-        steps::responder_charge(source, u32::from(tag), cost) != 0
+    fn find(&self, source: u64, kind: u32, now: u32) -> u32 {
+        steps::responder_find(source, kind, now)
+    }
+
+    #[inline(always)]
+    fn place(&self, number: u32, tag: u16, now: u32) -> u32 {
+        steps::responder_place(number, u32::from(tag), now)
     }
 
     #[inline(always)]

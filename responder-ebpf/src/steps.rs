@@ -4,7 +4,7 @@
 use responder_common::{
     alias, denial,
     engine::Steps,
-    limit::{self, cookie, switch},
+    limit::{self, Limiter as _, cookie, switch},
     locate, message, plan,
     platform::Platform,
     reply,
@@ -40,7 +40,13 @@ step!(
 step!(
     /// Walks to the node.
     responder_walk,
-    |kernel, s| locate::walk(&kernel, s).to_number()
+    |kernel, s| {
+        if kernel.switches() & switch::REPLIES != 0 {
+            // They come with the line of the index that the walk waits for.
+            limit::fetch(&kernel, s);
+        }
+        locate::walk(&kernel, s).to_number()
+    }
 );
 step!(
     /// Plans what the node says.
@@ -79,12 +85,21 @@ step!(
     }
 );
 
-/// Charges a source; one: it is over its rate.
+/// Finds a source's line in the limiter's table, or takes one for it; its number.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn responder_charge(source: u64, tag: u32, cost: u32) -> u32 {
-    let (Some(kernel), Some(s)) = (Kernel::new(), scratch()) else { return 0 };
-    u32::from(limit::charge(&kernel, s, source, tag as u16, cost))
+pub extern "C" fn responder_find(source: u64, kind: u32, now: u32) -> u32 {
+    let Some(kernel) = Kernel::new() else { return 0 };
+    limit::line::find(&kernel, source, kind, now)
+}
+
+/// Finds the account of a tag in a line, or takes one for it; its place.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn responder_place(number: u32, tag: u32, now: u32) -> u32 {
+    let Some(kernel) = Kernel::new() else { return 0 };
+    let burst = kernel.root().limits.burst;
+    kernel.line(number).map_or(0, |line| line.place(tag as u16, now, burst))
 }
 
 step!(

@@ -145,10 +145,17 @@ impl Daemon {
     /// # Errors
     /// When the daemon does not answer.
     pub fn status(&self) -> anyhow::Result<Value> {
-        let mut command = Command::new(&self.program);
-        command.args(["status", "--json", "--config"]).arg(&self.config);
-        let text = process::output(&mut command)?;
+        let text = self.says(&["status", "--json"])?;
         serde_json::from_str(&text).with_context(|| format!("status is not JSON: {text}"))
+    }
+
+    /// What it answers to a command of the operator's.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.program);
+        process::output(command.args(arguments).arg("--config").arg(&self.config))
     }
 
     /// The process, to measure it.

@@ -1,11 +1,13 @@
-//! Who is charged for what: sources, the tags of their buckets, charging and paying back.
+//! Who is charged for what: sources, the tags of their accounts, charging and paying back.
 
-use super::{Charge, Class, LINES, Limiter, OCTETS, OCTETS_WIDE, TICK};
+use super::{Class, LINES, Limiter, Line, OCTETS, PASSED, line::WORDS};
 use crate::{
-    name::absorb,
     platform::Platform,
     scratch::{ACCOUNTS, Scratch},
 };
+
+/// What a line is for: replies. The others are named by the class that they stand in the place of.
+pub const REPLIES: u32 = 0;
 
 /// What to remember of a zone while one of its names is answered: the number of its rates, and bits of
 /// the hash of its name, so that NXDOMAIN in each zone is counted by itself.
@@ -14,7 +16,7 @@ pub fn zone_bits(hash: u64, profile: u32) -> u32 {
     (hash >> 32) as u32 & !0xff | profile & 0xff
 }
 
-/// The tag of a bucket: three bits of class, thirteen of the zone for NXDOMAIN, or its rates.
+/// The tag of an account: three bits of class, thirteen of the zone for NXDOMAIN, or its rates.
 #[inline(always)]
 pub fn tag(class: u32, zone: u32) -> u16 {
     let detail = if class == Class::NxDomain as u32 { zone >> 19 } else { zone & 0xff };
@@ -24,14 +26,14 @@ pub fn tag(class: u32, zone: u32) -> u16 {
 /// The source that a client belongs to: an IPv4 prefix in the low half, or the upper half of an IPv6 one.
 /// No client has an IPv6 address that begins with 32 zeros.
 #[inline(always)]
-pub fn source<P: Platform>(platform: &P, s: &Scratch) -> u64 {
+pub fn source<P: Platform + ?Sized>(platform: &P, s: &Scratch) -> u64 {
     let limits = &platform.root().limits;
     masked(s, limits.mask4, limits.mask6)
 }
 
 /// What lies around that source: a shorter prefix, in the same form.
 #[inline(always)]
-pub fn source_wide<P: Platform>(platform: &P, s: &Scratch) -> u64 {
+pub fn source_wide<P: Platform + ?Sized>(platform: &P, s: &Scratch) -> u64 {
     let limits = &platform.root().limits;
     masked(s, limits.mask4_wide, limits.mask6_wide)
 }
@@ -49,39 +51,50 @@ fn masked(s: &Scratch, mask4: u32, mask6: u64) -> u64 {
 /// The source that stands for all.
 pub const EVERYBODY: u64 = u64::MAX;
 
-/// Charges a source; whether it is over its rate.
+/// What so many octets cost at what 256 of them do.
+#[inline(always)]
+pub fn share(octets: u32, cost: u32) -> u32 {
+    (octets * cost) >> 8
+}
+
+/// The place of a tag's account in a line: where its class has it, if it does.
+#[inline(always)]
+pub fn place<L: Limiter + ?Sized>(
+    platform: &L,
+    (number, line): (u32, &Line),
+    tag: u16,
+    now: u32,
+) -> u32 {
+    let class = u32::from(tag >> 13);
+    let home = if class == PASSED { 1 + (u32::from(tag) & 3) } else { 1 + (class & 3) };
+    if line.bucket(home).tag == tag { home } else { platform.place(number, tag, now) }
+}
+
+/// Charges an account of a line, and notes that as one of the reply's. Whether it is over its rate.
 #[inline(always)]
 pub fn charge<L: Limiter + ?Sized>(
     platform: &L,
     s: &mut Scratch,
-    source: u64,
-    tag: u16,
+    account: usize,
+    (number, line, place): (u32, &Line, u32),
     cost: u32,
+    now: u32,
 ) -> bool {
-    let root = platform.root();
-    let hash = absorb(root.seed, source, root.multiplier);
-    let hash = absorb(hash, u64::from(tag), root.multiplier);
-    let number = (hash >> 16) as u32 & (LINES as u32 - 1);
-    let Some(line) = platform.line(number) else { return false };
-    let now = (platform.now() / TICK) as u32;
-    let burst = root.limits.burst;
+    let burst = platform.root().limits.burst;
     // A single reply can always be saved up for.
-    let charge = Charge { source, tag, cost: cost.min(burst), burst };
-    let (over, way) = charge.make(line, now, s.number(0));
-    let account = account(u32::from(tag) >> 13);
-    s.charged[account].set(number << 2 | way);
-    s.charge[account].set(if over { 0 } else { charge.cost });
+    let cost = cost.min(burst);
+    let mut bucket = line.bucket(place);
+    let over = bucket.charge(cost, burst, now, s.number(0));
+    line.put(place, &bucket);
+    note(s, account, (number, place), if over { 0 } else { cost });
     over
 }
 
-/// Which account of a reply a class stands for.
+/// Notes what an account was charged.
 #[inline(always)]
-const fn account(class: u32) -> usize {
-    match class {
-        OCTETS => 1,
-        OCTETS_WIDE => 2,
-        _ => 0,
-    }
+pub fn note(s: &mut Scratch, account: usize, (number, place): (u32, u32), cost: u32) {
+    s.charged[account].set(number << 3 | place);
+    s.charge[account].set(cost);
 }
 
 /// Gives back what the reply was charged: it is not sent from here, the next hook does all again.
@@ -90,10 +103,16 @@ pub fn refund<L: Limiter>(platform: &L, s: &Scratch) {
     let mut account = 0;
     while account < ACCOUNTS {
         let (charged, cost) = (s.charged[account].get(), s.charge[account].get());
-        if cost != 0
-            && let Some(line) = platform.line(charged >> 2 & (LINES as u32 - 1))
+        if charged != 0
+            && let Some(line) = platform.line(charged >> 3 & (LINES as u32 - 1))
         {
-            line.refund(charged & 3, cost);
+            let place = charged & (WORDS - 1);
+            let mut bucket = line.bucket(place);
+            bucket.time = bucket.time.wrapping_sub(cost);
+            if place == OCTETS {
+                bucket.tag = s.kept.get() as u16;
+            }
+            line.put(place, &bucket);
         }
         account += 1;
     }

@@ -1,4 +1,4 @@
-//! Who asks most: the limiter's buckets, looked at twice.
+//! Who asks most: the limiter's accounts, looked at twice.
 
 use std::{
     collections::HashMap,
@@ -8,12 +8,12 @@ use std::{
 };
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use responder_common::limit::{self, Class, TICK, bucket::Bucket};
+use responder_common::limit::{self, Class, TICK};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     config::RateLimit,
-    store::{Store, clock},
+    store::{Store, clock, limiter::Account},
 };
 
 /// A source and what it asks for.
@@ -29,7 +29,7 @@ pub struct Talker {
     pub zone: Option<String>,
     /// Messages a second, within a few percent.
     pub per_second: f64,
-    /// Messages since the source has its bucket, within a few percent.
+    /// Messages since the source has its account, within a few percent.
     pub seen: u64,
     /// Whether it is over its rate.
     pub limited: bool,
@@ -43,19 +43,20 @@ pub fn watch(
     count: usize,
     interval: Duration,
 ) -> Vec<Talker> {
-    let key = |bucket: &Bucket| (bucket.source, bucket.tag);
+    let key = |account: &Account| (account.source, account.tag);
     let before: HashMap<_, _> =
-        store.buckets().map(|bucket| (key(&bucket), bucket.seen())).collect();
+        store.accounts().map(|account| (key(&account), account.bucket.seen())).collect();
     let start = Instant::now();
     thread::sleep(interval);
     let seconds = start.elapsed().as_secs_f64();
-    // A bucket that was not there has seen all that it has within the interval.
-    let more = |bucket: &Bucket| {
-        bucket.seen().saturating_sub(before.get(&key(bucket)).copied().unwrap_or(0))
+    // An account that was not there has seen all that it has within the interval.
+    let more = |account: &Account| {
+        let before = before.get(&key(account)).copied().unwrap_or(0);
+        account.bucket.seen().saturating_sub(before)
     };
-    let mut busy: Vec<_> = store.buckets().map(|bucket| (more(&bucket), bucket)).collect();
+    let mut busy: Vec<_> = store.accounts().map(|account| (more(&account), account)).collect();
     busy.retain(|(more, _)| *more > 0);
-    busy.sort_by_key(|(more, bucket)| (std::cmp::Reverse(*more), bucket.source));
+    busy.sort_by_key(|(more, account)| (std::cmp::Reverse(*more), account.source));
     busy.truncate(count);
     let names: HashMap<u16, &String> = zones
         .iter()
@@ -65,25 +66,25 @@ pub fn watch(
         })
         .collect();
     let (now, burst) = ((clock::now() / TICK) as u32, store.burst());
-    let tell = |(more, bucket): (u64, Bucket)| Talker {
-        source: source(settings, bucket),
-        class: class(bucket.tag).to_owned(),
-        zone: names.get(&bucket.tag).map(|zone| (*zone).clone()),
+    let tell = |(more, account): (u64, Account)| Talker {
+        source: source(settings, account),
+        class: class(account.tag).to_owned(),
+        zone: names.get(&account.tag).map(|zone| (*zone).clone()),
         per_second: more as f64 / seconds,
-        seen: bucket.seen(),
+        seen: account.bucket.seen(),
         // Whoever is over is kept near the end of the burst.
-        limited: bucket.ahead(now, burst) > (burst / 8 * 7) as i32,
+        limited: account.bucket.ahead(now, burst) > (burst / 8 * 7) as i32,
     };
     busy.into_iter().map(tell).collect()
 }
 
-/// The prefix that a bucket's source stands for.
-fn source(settings: &RateLimit, bucket: Bucket) -> Option<IpNet> {
-    let source = bucket.source;
+/// The prefix that an account's source stands for.
+fn source(settings: &RateLimit, account: Account) -> Option<IpNet> {
+    let source = account.source;
     if source == limit::EVERYBODY {
         return None;
     }
-    let wide = u32::from(bucket.tag >> 13) == limit::OCTETS_WIDE;
+    let wide = u32::from(account.tag >> 13) == limit::OCTETS_WIDE;
     let choose = |narrow, around| if wide { around } else { narrow };
     match u32::try_from(source) {
         Ok(v4) => {

@@ -7,7 +7,7 @@ use std::{
     os::fd::OwnedFd,
     path::PathBuf,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
@@ -54,6 +54,8 @@ pub struct Node {
     pub server: Server,
     _hears: OwnedFd,
     pub pair: Pair,
+    /// Our daemon's configuration, and what stands in it besides limits.
+    config: Option<(PathBuf, String)>,
 }
 
 /// Whose server it is.
@@ -128,10 +130,11 @@ impl Field {
         let text = fs::read_to_string(&config)?;
         let one = format!("interfaces = {:?}", [SERVER_INTERFACE]);
         let two = format!("interfaces = {:?}", [SERVER_INTERFACE, resolvers::INTERFACE]);
-        fs::write(&config, text.replace(&one, &two) + "\n" + lines)?;
+        let text = text.replace(&one, &two) + "\n";
+        fs::write(&config, text.clone() + lines)?;
         let patience = Duration::from_secs(120);
         let daemon = Daemon::start(&pair.server, &self.program, &config, &folder, patience)?;
-        Ok(Node { server: Server::Ours(daemon), _hears, pair })
+        Ok(Node { server: Server::Ours(daemon), _hears, pair, config: Some((config, text)) })
     }
 
     /// Starts a peer that limits to so many replies a second, if any.
@@ -145,7 +148,7 @@ impl Field {
         let route = ["route", "add", &forged, "via", &client, "dev", SERVER_INTERFACE];
         process::output(&mut pair.server.ip(route))?;
         let peer = servers::start_limited_peer(kind, &pair, &self.zones, limit, &folder)?;
-        Ok(Node { server: Server::Peer(peer), _hears, pair })
+        Ok(Node { server: Server::Peer(peer), _hears, pair, config: None })
     }
 
     fn connect(&self) -> anyhow::Result<(Pair, OwnedFd)> {
@@ -189,6 +192,22 @@ impl Field {
 }
 
 impl Node {
+    /// Has our daemon follow these lines in the place of those before, and waits until it does.
+    ///
+    /// # Errors
+    /// When it is not our daemon, or does not follow.
+    pub fn limit(&self, lines: &str) -> anyhow::Result<()> {
+        let (config, text) = self.config.as_ref().context("not our daemon")?;
+        fs::write(config, text.clone() + lines)?;
+        let daemon = self.ours()?;
+        process::send(daemon.process(), libc::SIGHUP);
+        let (deadline, off) = (Instant::now() + Duration::from_secs(20), lines.is_empty());
+        while daemon.says(&["limits", "top"])?.contains("rate-limit.mode is \"off\"") != off {
+            anyhow::ensure!(Instant::now() < deadline, "limits do not follow the configuration");
+        }
+        Ok(())
+    }
+
     /// Our daemon.
     pub fn ours(&self) -> anyhow::Result<&Daemon> {
         match &self.server {
