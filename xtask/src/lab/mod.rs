@@ -2,7 +2,7 @@
 
 mod addresses;
 mod ask;
-mod bird;
+pub mod bird;
 mod cloud;
 mod daemons;
 mod examples;

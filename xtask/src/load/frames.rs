@@ -80,6 +80,16 @@ impl Flooded {
         self.counted.replies as f64 / self.time.as_secs_f64()
     }
 
+    /// This flood, and the one that came after it.
+    pub fn and(&self, next: &Self) -> Self {
+        Self {
+            sent: self.sent + next.sent,
+            taken: self.taken + next.taken,
+            counted: self.counted.and(&next.counted),
+            time: self.time + next.time,
+        }
+    }
+
     /// The share of the queries that were answered.
     pub fn answered(&self) -> f64 {
         self.counted.replies as f64 / self.sent.max(1) as f64

@@ -23,7 +23,7 @@ use crate::{
 /// The second interface on the server's side.
 pub const INTERFACE: &str = "vr";
 /// Its other end.
-const OTHER_END: &str = "vq";
+pub const OTHER_END: &str = "vq";
 /// How long a resolver waits for a reply.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How many there are, each in a /24 of its own.

@@ -237,6 +237,13 @@ const CHECKS: &[Check] = &[
         run: limits::subdomain_flood,
     },
     Check {
+        name: "control-under-flood",
+        claim: "while a flood of queries comes in that is more than the node can answer, or one of datagrams for \
+                the daemon, a change at Knot is taken by NOTIFY and given to another Knot, a whole zone is \
+                given out, each within 5 s, and BIRD's session with BFD (3 x 100 ms) stays",
+        run: limits::control,
+    },
+    Check {
         name: "limit-cost",
         claim: "with limits on, a load of 60,000 networks of resolvers gets 0.93 of the replies per second and more",
         run: limits::cost,

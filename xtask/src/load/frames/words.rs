@@ -17,6 +17,16 @@ pub struct Counted {
 unsafe impl aya::Pod for Counted {}
 
 impl Counted {
+    /// With what was counted afterwards.
+    pub(super) fn and(&self, next: &Self) -> Self {
+        Self {
+            replies: self.replies + next.replies,
+            octets: self.octets + next.octets,
+            truncated: self.truncated + next.truncated,
+            rcodes: std::array::from_fn(|rcode| self.rcodes[rcode] + next.rcodes[rcode]),
+        }
+    }
+
     /// What came since an earlier look.
     pub(super) fn since(&self, earlier: &Self) -> Self {
         let mut rcodes = self.rcodes;

@@ -5,7 +5,7 @@
 mod flood;
 mod followers;
 pub mod primary;
-mod questions;
+pub mod questions;
 mod relay;
 
 use std::{

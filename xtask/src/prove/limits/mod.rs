@@ -5,13 +5,16 @@
 //! | [`field`] | servers, generator and resolvers |
 //! | [`mod@reflection`] | forged sources: octets out for octets in, beside the peers' limits too |
 //! | [`overload`] | random names, up to what the generator can do |
+//! | [`mod@control`] | NOTIFY, transfers and BGP while a flood comes in |
 //! | [`mod@cost`] | what limits cost: replies a second, memory |
 
+mod control;
 mod cost;
 mod field;
 mod overload;
 mod reflection;
 
+pub use control::control;
 pub use cost::{cost, memory};
 pub use overload::subdomain_flood;
 pub use reflection::{peers, reflection};
