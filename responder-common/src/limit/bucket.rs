@@ -141,7 +141,7 @@ mod tests {
         granted(&mut bucket, 0, 1000, 0);
         // Steps of 10 ms, and three times what may come within one.
         let mut over = |n: u32| bucket.charge(COST / 3, BURST, n / 9 * 9766, n);
-        assert!((0..10_000).all(|n| over(n)));
+        assert!((0..10_000).all(&mut over));
     }
 
     #[test]

@@ -237,6 +237,12 @@ const CHECKS: &[Check] = &[
         run: limits::subdomain_flood,
     },
     Check {
+        name: "limit-neighbours",
+        claim: "100 resolvers in one /16 that together get more octets than octets-wide allows ask a tenth of \
+                their questions twice, over TCP, and lose less than 0.1 %",
+        run: limits::neighbours,
+    },
+    Check {
         name: "control-under-flood",
         claim: "while a flood of queries comes in that is more than the node can answer, or one of datagrams for \
                 the daemon, a change at Knot is taken by NOTIFY and given to another Knot, a whole zone is \

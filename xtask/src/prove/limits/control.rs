@@ -83,7 +83,7 @@ pub fn control(args: &Args) -> anyhow::Result<Outcome> {
     let [answered, passed] = ["answered", "passed"].map(|name| folder.join(name));
     let flooded = zone(args, folder, FLOODED, Some(answered.clone()))?;
     let moving = zone(args, folder, MOVING, None)?;
-    fs::write(&passed, format!("{FLOODED} IXFR\n"))?;
+    fs::write(&passed, format!("{FLOODED} TYPE251\n"))?;
 
     let pair = Pair::create()?;
     let _hears = resolvers::connect(&pair, field::server()?)?;

@@ -157,9 +157,9 @@ impl Field {
         Ok((pair, hears))
     }
 
-    /// Has the resolvers ask for so long.
-    pub fn ask(&self, node: &Node, time: Duration) -> anyhow::Result<Asked> {
-        resolvers::ask(&node.pair, servers::address(), &self.ordinary, ORDINARY, time)
+    /// Has the resolvers ask for so long, so many questions a second.
+    pub fn ask(&self, node: &Node, rate: u32, time: Duration) -> anyhow::Result<Asked> {
+        resolvers::ask(&node.pair, servers::address(), &self.ordinary, rate, time)
     }
 
     /// A generator on the node's first interface, to be used by `work` alone.
@@ -183,7 +183,7 @@ impl Field {
     ) -> anyhow::Result<Flood> {
         let octets = frames.mean_octets();
         thread::scope(|scope| -> anyhow::Result<_> {
-            let asking = scope.spawn(|| self.ask(node, time));
+            let asking = scope.spawn(|| self.ask(node, ORDINARY, time));
             let flooded = frames.flood(&node.pair, window, time)?;
             let Ok(asked) = asking.join() else { bail!("the resolvers' thread failed") };
             Ok(Flood { octets, flooded, asked: asked? })

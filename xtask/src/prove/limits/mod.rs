@@ -17,7 +17,7 @@ mod reflection;
 pub use control::control;
 pub use cost::{cost, memory};
 pub use overload::subdomain_flood;
-pub use reflection::{peers, reflection};
+pub use reflection::{neighbours, peers, reflection};
 
 /// Limits as they are by default.
 const LIMITED: &str = "[rate-limit]\nmode = \"on\"\n";

@@ -121,6 +121,34 @@ fn play(
     Ok((row, fine))
 }
 
+/// Questions a second of all resolvers, of which those in one /16 have a tenth: some 900,000 octets a second
+/// beyond those of the queries, where 500,000 are allowed.
+const BUSY: u32 = 20_000;
+/// Of them the share that may be asked twice: the tenth, of which one in sixteen is tried, and the first ones.
+const TWICE: f64 = 0.02;
+
+/// Resolvers that are many in one /16, and no flood.
+///
+/// # Errors
+/// When something cannot be built, started or measured.
+pub fn neighbours(args: &Args) -> anyhow::Result<Outcome> {
+    let field = Field::prepare(args)?;
+    let node = field.start(LIMITED)?;
+    let asked = field.ask(&node, BUSY, Duration::from_secs(args.seconds.into()) * 2)?;
+    let twice = asked.truncated as f64 / asked.sent.max(1) as f64;
+    println!(
+        "{} questions, {} truncated, {} of these answered over TCP, lost {:.5}",
+        asked.sent,
+        asked.truncated,
+        asked.over_tcp,
+        asked.lost()
+    );
+    let figures = json!({ "resolvers": field::asked(&asked), "asked twice": twice });
+    // Were nobody truncated, there would be nothing to see.
+    let holds = asked.truncated > 0 && twice < TWICE && asked.lost() < LOST;
+    Ok(Outcome { holds, figures })
+}
+
 /// What limits the peers have, and what they let through.
 const RATE: u32 = 200;
 

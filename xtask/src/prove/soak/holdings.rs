@@ -33,16 +33,16 @@ pub struct Holdings {
     pub programs: BTreeSet<u64>,
     /// Numbers of the links.
     pub links: BTreeSet<u64>,
-    /// Files in the folder of the pins.
-    pub pins: u64,
+    /// Files in the folder of the pins, where something is pinned.
+    pub pins: Option<u64>,
 }
 
 impl Holdings {
-    /// Of a process and its folder of pins.
+    /// Of a process and its folder of pins, if it has one.
     ///
     /// # Errors
     /// When the process is gone, or bpftool says something unknown.
-    pub fn of(process: u32, pins: &Path) -> anyhow::Result<Self> {
+    pub fn of(process: u32, pins: Option<&Path>) -> anyhow::Result<Self> {
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
         let octets = |name: &str| -> anyhow::Result<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -58,7 +58,7 @@ impl Holdings {
             map_octets: 0,
             programs: BTreeSet::new(),
             links: BTreeSet::new(),
-            pins: count(pins)?,
+            pins: pins.map(count).transpose()?,
         };
         for entry in fs::read_dir(format!("/proc/{process}/fdinfo"))? {
             held.descriptors += 1;
@@ -116,7 +116,7 @@ impl std::fmt::Display for Holdings {
             mebibytes(self.map_octets),
             self.programs.len(),
             self.links.len(),
-            self.pins
+            self.pins.unwrap_or(0)
         )
     }
 }

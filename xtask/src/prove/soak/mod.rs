@@ -157,7 +157,7 @@ fn is_flat(cycles: &[Cycle]) -> bool {
         && grown(|held| held.maps.len() as u64) == 0
         && grown(|held| held.programs.len() as u64) == 0
         && grown(|held| held.links.len() as u64) == 0
-        && grown(|held| held.pins) == 0
+        && grown(|held| held.pins.unwrap_or(0)) == 0
         && grown(|held| held.descriptors) <= 2
 }
 

@@ -155,7 +155,7 @@ impl<'p> Node<'p> {
     /// # Errors
     /// When it is gone.
     pub fn held(&self) -> anyhow::Result<Holdings> {
-        Holdings::of(self.daemon.process(), &self.files.pins)
+        Holdings::of(self.daemon.process(), Some(&self.files.pins))
     }
 
     /// How often what happened.
