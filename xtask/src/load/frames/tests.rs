@@ -41,7 +41,8 @@ fn what_is_sent_comes_back() {
         .expect("flooded");
     for flooded in [plain, spoofed] {
         let Counted { replies, octets, rcodes, .. } = flooded.counted;
-        assert!(replies > 1000 && replies == rcodes[0], "{flooded:?}");
+        // The last ones come while they are counted, each number by itself.
+        assert!(replies > 1000 && replies.abs_diff(rcodes[0]) <= 64, "{flooded:?}");
         // Either the one or the other query, in turns: 82 and 67 octets with their headers.
         assert!(octets / replies > 60 && octets / replies < 85, "{flooded:?}");
         // Of those under way at the end some may come too late.
