@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn over_its_rate_a_source_gets_nothing_and_below_it_everything_at_once() {
+    fn over_its_rate_a_source_gets_nothing_and_below_it_everything_when_its_debt_is_paid() {
         for (interval, expected) in
             [(COST * 9 / 10, 0), (COST * 11 / 10, 1000), (COST / 5, 0), (COST * 101 / 100, 1000)]
         {

@@ -88,6 +88,24 @@ pub struct Made {
     pub records: u64,
 }
 
+/// Makes an unsigned zone of so many names in a folder, `APEXzone`, and 50,000 queries where a file for them
+/// is named. Where the zone is.
+///
+/// # Errors
+/// As [`run`].
+pub fn unsigned(
+    folder: &Path,
+    apex: &str,
+    names: usize,
+    seed: u64,
+    queries: Option<PathBuf>,
+) -> anyhow::Result<PathBuf> {
+    let out = folder.join(format!("{apex}zone"));
+    let apex = apex.into();
+    generate(&Args { names, signed: None, seed, apex, out: out.clone(), queries, count: 50_000 })?;
+    Ok(out)
+}
+
 /// Makes the zone and the queries.
 ///
 /// # Errors

@@ -81,8 +81,8 @@ pub fn control(args: &Args) -> anyhow::Result<Outcome> {
     let folder = scratch.path();
     let program = servers::program(args)?;
     let [answered, passed] = ["answered", "passed"].map(|name| folder.join(name));
-    let flooded = zone(args, folder, FLOODED, Some(answered.clone()))?;
-    let moving = zone(args, folder, MOVING, None)?;
+    let flooded = gen_zone::unsigned(folder, FLOODED, NAMES, args.seed, Some(answered.clone()))?;
+    let moving = gen_zone::unsigned(folder, MOVING, NAMES, args.seed, None)?;
     fs::write(&passed, format!("{FLOODED} TYPE251\n"))?;
 
     let pair = Pair::create()?;
@@ -143,25 +143,6 @@ pub fn control(args: &Args) -> anyhow::Result<Outcome> {
         }));
     }
     Ok(Outcome { holds, figures: Value::Array(told) })
-}
-
-fn zone(
-    args: &Args,
-    folder: &Path,
-    apex: &str,
-    queries: Option<PathBuf>,
-) -> anyhow::Result<PathBuf> {
-    let out = folder.join(format!("{apex}zone"));
-    gen_zone::generate(&gen_zone::Args {
-        names: NAMES,
-        signed: None,
-        seed: args.seed,
-        apex: apex.into(),
-        out: out.clone(),
-        queries,
-        count: 50_000,
-    })?;
-    Ok(out)
 }
 
 /// Everybody at their place.

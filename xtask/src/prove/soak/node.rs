@@ -71,18 +71,8 @@ impl Files {
         let folder = scratch.path().join("node");
         fs::create_dir(&folder)?;
         let queries = folder.join("queries");
-        let zone = |apex: &str, queries| -> anyhow::Result<PathBuf> {
-            let out = folder.join(format!("{apex}zone"));
-            gen_zone::generate(&gen_zone::Args {
-                names: args.count.unwrap_or(NAMES),
-                signed: None,
-                seed: args.seed,
-                apex: apex.into(),
-                out: out.clone(),
-                queries,
-                count: 50_000,
-            })?;
-            Ok(out)
+        let zone = |apex, queries| {
+            gen_zone::unsigned(&folder, apex, args.count.unwrap_or(NAMES), args.seed, queries)
         };
         let file = zone("lac.", Some(queries.clone()))?;
         let transferred = zone("sv.", None)?;

@@ -73,6 +73,11 @@ fn all_of(archive: &impl Lookup) -> String {
     format!("{said:?}")
 }
 
+/// Octets of the record in a log, as its header has it.
+fn record(log: &[u8]) -> usize {
+    32 + usize::try_from(u64::from_le_bytes(*log[16..].first_chunk().unwrap())).unwrap()
+}
+
 /// Commits that many edits, all through the log.
 fn commit(archive: &Archive, serials: std::ops::RangeInclusive<u32>) {
     for serial in serials {
@@ -170,8 +175,7 @@ fn a_record_that_is_torn_anywhere_was_never_a_version() {
     let new = fs::read(&path).unwrap();
     assert_eq!(former.len(), new.len(), "a log is written in place");
     // Behind it stands what stood there before.
-    let length =
-        32 + usize::try_from(u64::from_le_bytes(*new[16..].first_chunk().unwrap())).unwrap();
+    let length = record(&new);
     assert!(length > 200 && length < 4096, "{length}");
     let nothing = vec![0; new.len()];
     for before in [&former, &nothing] {
@@ -199,8 +203,7 @@ fn a_log_that_was_cut_short_is_told_if_it_is_needed() {
     drop(archive);
     let (path, data) = (file(folder.path(), "log"), file(folder.path(), "data.mdb"));
     let (needed, former) = (fs::read(&path).unwrap(), fs::read(&data).unwrap());
-    let length =
-        32 + usize::try_from(u64::from_le_bytes(*needed[16..].first_chunk().unwrap())).unwrap();
+    let length = record(&needed);
     for cut in 1..length {
         fs::write(&path, &needed[..cut]).unwrap();
         let found = open(folder.path()).map(drop);
