@@ -1,11 +1,12 @@
-//! The generators, run on the client's side of a pair.
+//! The generators, run on the clients' side of a pair.
 
-use std::path::Path;
+use std::{path::Path, thread};
 
 use anyhow::Context as _;
 
+use super::beside::Beside;
 use crate::{
-    net::{CLIENT_INTERFACE, Pair, SERVER},
+    net::{CLIENT_INTERFACE, Namespace, Pair, SERVER},
     process,
 };
 
@@ -29,23 +30,60 @@ pub struct Flood {
 /// # Errors
 /// When it is missing, or says something unknown.
 pub fn kxdpgun(pair: &Pair, queries: &Path, rate: u32, seconds: u32) -> anyhow::Result<Flood> {
-    let mut generator = pair.client.command("kxdpgun");
-    generator.args(["-t", &seconds.to_string(), "-Q", &rate.to_string(), "-i"]).arg(queries);
-    generator.arg(SERVER[0].to_string());
-    let flood = || {
-        let output = process::tie(&mut generator).output();
-        // It leaves its program attached.
-        let mut ip = pair.client.command("ip");
-        process::output(ip.args(["link", "set", "dev", CLIENT_INTERFACE, "xdp", "off"]))?;
-        output.context("remedy: cargo xtask setup")
-    };
-    let output = pair.with_free_client_interface(flood)??;
+    pair.with_free_client_interface(|| run(&pair.client, 0, queries, rate, seconds))?
+}
+
+/// A run from each of the server's two clients at once, each on a processor of its own: so many queries per
+/// second together. Each has its own queries.
+///
+/// # Errors
+/// As [`kxdpgun`].
+pub fn two_kxdpguns(
+    pair: &Pair,
+    beside: &Beside,
+    queries: [&Path; 2],
+    rate: u32,
+    seconds: u32,
+) -> anyhow::Result<Flood> {
+    pair.with_free_client_interface(|| {
+        thread::scope(|scope| {
+            let other = scope.spawn(|| run(&beside.space, 1, queries[1], rate / 2, seconds));
+            let one = run(&pair.client, 0, queries[0], rate / 2, seconds);
+            let other = other.join().map_err(|_| anyhow::anyhow!("a generator's thread failed"))?;
+            Ok(one?.and(&other?))
+        })
+    })?
+}
+
+/// Runs it on a client's side, on the processor of this number.
+fn run(
+    client: &Namespace,
+    processor: usize,
+    queries: &Path,
+    rate: u32,
+    seconds: u32,
+) -> anyhow::Result<Flood> {
+    let mut generator = client.command("kxdpgun");
+    generator.args(["-t", &seconds.to_string(), "-Q", &rate.to_string()]);
+    generator.args(["-F", &processor.to_string(), "-i"]).arg(queries).arg(SERVER[0].to_string());
+    let output = process::tie(&mut generator).output();
+    // It leaves its program attached.
+    let mut ip = client.command("ip");
+    process::output(ip.args(["link", "set", "dev", CLIENT_INTERFACE, "xdp", "off"]))?;
+    let output = output.context("remedy: cargo xtask setup")?;
     // It says everything on the one or the other.
     let said = [output.stdout, output.stderr].concat();
     Flood::read(&String::from_utf8_lossy(&said))
 }
 
 impl Flood {
+    /// This flood and one at the same time.
+    fn and(self, other: &Self) -> Self {
+        let (queries, replies) = (self.queries + other.queries, self.replies + other.replies);
+        let share = format!("{}%", replies * 100 / queries.max(1));
+        Self { queries, replies, rate: self.rate + other.rate, share, size: self.size }
+    }
+
     fn read(said: &str) -> anyhow::Result<Self> {
         let line = |start: &str| {
             let line = said.lines().find_map(|line| line.strip_prefix(start));
@@ -101,5 +139,7 @@ mod tests {
         assert_eq!((flood.replies, flood.rate), (6_057_348, 1_211_469));
         assert_eq!((flood.share.as_str(), flood.size.as_str()), ("99%", "91 B"));
         assert!(Flood::read("using interface vc").is_err());
+        let two = flood.clone().and(&Flood { queries: 300, replies: 200, rate: 100, ..flood });
+        assert_eq!((two.queries, two.replies, two.rate), (400, 6_057_548, 1_211_569));
     }
 }

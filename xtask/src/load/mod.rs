@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`beside`] | a second client, behind an interface of its own |
 //! | [`frames`] | a generator of the kernel's own frames, for the fastest servers |
 //! | [`generator`] | `kxdpgun` and `dnsperf` on the client's side |
 //! | [`once_more`] | questions asked again over TCP |
@@ -9,6 +10,7 @@
 //! | [`resolvers`] | ordinary clients behind a second interface |
 //! | [`usage`] | time of the processors, memory of processes |
 
+pub mod beside;
 pub mod frames;
 pub mod generator;
 mod once_more;

@@ -12,9 +12,17 @@ use crate::{
 /// # Errors
 /// When it cannot be compiled or attached.
 pub fn attach(pair: &Pair, folder: &Path) -> anyhow::Result<()> {
+    attach_to(pair, SERVER_INTERFACE, folder)
+}
+
+/// The same for an interface of the server's side.
+///
+/// # Errors
+/// As [`attach`].
+pub fn attach_to(pair: &Pair, interface: &str, folder: &Path) -> anyhow::Result<()> {
     let object = super::compile(folder, "reflector.c", include_str!("reflector.c"))?;
     let mut ip = pair.server.command("ip");
-    ip.args(["link", "set", "dev", SERVER_INTERFACE, "xdpdrv", "obj"]).arg(&object);
+    ip.args(["link", "set", "dev", interface, "xdpdrv", "obj"]).arg(&object);
     process::output(ip.args(["sec", "xdp"]))?;
     Ok(())
 }

@@ -1,6 +1,10 @@
-//! The same flood on the same veth pair for a bare reflector, the peers and us.
+//! The same flood on the same links for a bare reflector, the peers and us.
+//!
+//! Each server is flooded as hard as the generator can, and once more a little harder than what it has
+//! answered: some give more where they are not drowned. The better one counts.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,11 +16,12 @@ use crate::{
     cleanup::Scratch,
     gen_zone::{self, Signed},
     load::{
+        beside::{self, Beside},
         frames::Frames,
-        generator::{Flood, kxdpgun},
+        generator::{Flood, kxdpgun, two_kxdpguns},
         median, reflector,
     },
-    net::Pair,
+    net::{Pair, SERVER_INTERFACE},
     refereeing::peers::{Kind, Zone},
     strict::Name,
 };
@@ -42,8 +47,10 @@ struct Claim {
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Generator {
-    /// `kxdpgun`, as fast as it can.
+    /// `kxdpgun` over one link.
     Kxdpgun,
+    /// `kxdpgun` over each of two links.
+    TwoKxdpguns,
     /// [`Frames`], with the number of queries under way that suits each server best.
     Frames,
 }
@@ -61,17 +68,19 @@ pub fn mixed(args: &Args) -> anyhow::Result<Outcome> {
             absent: false,
             of_reflector: 0.65,
             times_best_peer: 2.5,
-            generator: Generator::Kxdpgun,
+            generator: kxdpguns(args, 1),
         },
     )
 }
 
 /// Every name random and absent, DO set, in a zone with NSEC3 and opt-out.
 ///
+/// Over two links: over one the reflector uses one of two processors, so that it is half of the ceiling.
+///
 /// # Errors
 /// As [`mixed`].
 pub fn signed_nxdomain(args: &Args) -> anyhow::Result<Outcome> {
-    judge(args, &absent_signed(Generator::Kxdpgun))
+    judge(args, &absent_signed(kxdpguns(args, 2)))
 }
 
 /// The same by a generator that takes next to no time of the processors, in frames that have room.
@@ -81,6 +90,13 @@ pub fn signed_nxdomain(args: &Args) -> anyhow::Result<Outcome> {
 pub fn signed_nxdomain_frames(args: &Args) -> anyhow::Result<Outcome> {
     // Its reflector is no ceiling that a server could come near to: it looks at nothing but a header.
     judge(args, &Claim { of_reflector: 0.15, ..absent_signed(Generator::Frames) })
+}
+
+fn kxdpguns(args: &Args, links: u8) -> Generator {
+    match args.links.unwrap_or(links) {
+        1 => Generator::Kxdpgun,
+        _ => Generator::TwoKxdpguns,
+    }
 }
 
 fn absent_signed(generator: Generator) -> Claim {
@@ -98,7 +114,7 @@ fn judge(args: &Args, claim: &Claim) -> anyhow::Result<Outcome> {
     let folder = Scratch::create()?;
     let program = servers::program(args)?;
     let load = Load::prepare(args, claim, folder.path())?;
-    let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let busy = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     // In turns, so that what else the machine does falls on all alike.
     let mut rounds: Vec<[Row; 5]> = Vec::new();
     for _ in 0..args.rounds.max(1) {
@@ -147,6 +163,8 @@ struct Load<'a> {
     folder: &'a Path,
     zones: [Zone; 1],
     queries: PathBuf,
+    /// The same, for the second link.
+    other_queries: PathBuf,
     generator: Generator,
 }
 
@@ -188,38 +206,70 @@ impl<'a> Load<'a> {
         if claim.absent {
             gen_zone::ask_absent(&zone, &queries)?;
         }
+        let other_queries = folder.join("queries.other");
+        fs::write(&other_queries, from_the_middle(&fs::read_to_string(&queries)?))?;
         let apex = Name::from_text("lac.")?;
         let zones = [Zone { apex, file }];
-        Ok(Self { args, folder, zones, queries, generator: claim.generator })
+        let generator = claim.generator;
+        Ok(Self { args, folder, zones, queries, other_queries, generator })
+    }
+
+    /// The links that the load comes over: the pair, and the second one if there is one.
+    fn links(&self) -> anyhow::Result<Links> {
+        let pair = Pair::create()?;
+        let two = self.generator == Generator::TwoKxdpguns;
+        let beside = two.then(|| Beside::connect(&pair)).transpose()?;
+        Ok(Links { beside, pair })
     }
 
     fn reflector(&self) -> anyhow::Result<Row> {
-        let pair = Pair::create()?;
-        reflector::attach(&pair, self.folder)?;
-        self.flood("reflector", &pair)
+        let links = self.links()?;
+        for interface in links.interfaces() {
+            reflector::attach_to(&links.pair, interface, self.folder)?;
+        }
+        self.flood("reflector", &links)
     }
 
     fn peer(&self, kind: Kind) -> anyhow::Result<Row> {
-        let pair = Pair::create()?;
-        let _peer = servers::start_peer(kind, &pair, &self.zones, 2, self.folder)?;
-        self.flood(kind.program(), &pair)
+        let links = self.links()?;
+        let _peer = servers::start_peer(kind, &links.pair, &self.zones, 2, self.folder)?;
+        self.flood(kind.program(), &links)
     }
 
     fn ours(&self, program: &Path) -> anyhow::Result<Row> {
-        let pair = Pair::create()?;
-        let daemon = servers::start_ours(program, &pair, &self.zones, "native", self.folder)?;
-        let mut row = self.flood("responder", &pair)?;
+        let links = self.links()?;
+        let daemon = match links.interfaces() {
+            [_] => servers::start_ours(program, &links.pair, &self.zones, "native", self.folder)?,
+            // Nearly no reply has room over veth: XDP would only cost the copy that it works on.
+            both => {
+                servers::start_ours_on(program, &links.pair, &self.zones, "tc", both, self.folder)?
+            }
+        };
+        let mut row = self.flood("responder", &links)?;
         row.counters = daemon.status()?;
         Ok(row)
     }
 
-    fn flood(&self, server: &'static str, pair: &Pair) -> anyhow::Result<Row> {
+    fn flood(&self, server: &'static str, links: &Links) -> anyhow::Result<Row> {
         let flood = match self.generator {
-            Generator::Kxdpgun => kxdpgun(pair, &self.queries, self.args.rate, self.args.seconds)?,
-            Generator::Frames => self.frames(pair)?,
+            Generator::Frames => self.frames(&links.pair)?,
+            Generator::Kxdpgun | Generator::TwoKxdpguns => {
+                let drowned = self.kxdpgun(links, self.args.rate)?;
+                let near = drowned.rate.saturating_mul(5) / 4;
+                let near = self.kxdpgun(links, self.args.rate.min(near.try_into()?))?;
+                if near.rate > drowned.rate { near } else { drowned }
+            }
         };
         println!("{server}: {} replies/s, {} of those sent", flood.rate, flood.share);
         Ok(Row { server, flood, counters: Value::Null })
+    }
+
+    fn kxdpgun(&self, Links { pair, beside }: &Links, rate: u32) -> anyhow::Result<Flood> {
+        let (queries, seconds) = ([&*self.queries, &*self.other_queries], self.args.seconds);
+        match beside {
+            None => kxdpgun(pair, queries[0], rate, seconds),
+            Some(beside) => two_kxdpguns(pair, beside, queries, rate, seconds),
+        }
     }
 
     fn frames(&self, pair: &Pair) -> anyhow::Result<Flood> {
@@ -232,5 +282,36 @@ impl<'a> Load<'a> {
             share: format!("{:.1}%", best.answered() * 100.0),
             size: format!("{} B", best.counted.octets / best.counted.replies.max(1)),
         })
+    }
+}
+
+/// The ways to a server.
+struct Links {
+    beside: Option<Beside>,
+    pair: Pair,
+}
+
+impl Links {
+    /// Their ends at the server.
+    fn interfaces(&self) -> &'static [&'static str] {
+        match self.beside {
+            None => &[SERVER_INTERFACE],
+            Some(_) => &[SERVER_INTERFACE, beside::INTERFACE],
+        }
+    }
+}
+
+/// The same lines, the second half first: two generators do not ask the same at the same time.
+fn from_the_middle(lines: &str) -> String {
+    let middle = lines[lines.len() / 2..].find('\n').map_or(0, |end| lines.len() / 2 + end + 1);
+    lines[middle..].to_owned() + &lines[..middle]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn lines_are_turned_whole() {
+        assert_eq!(super::from_the_middle("a\nb\nc\nd\n"), "c\nd\na\nb\n");
+        assert_eq!(super::from_the_middle("only\n"), "only\n");
     }
 }

@@ -176,6 +176,24 @@ pub fn start_ours(
     start_ours_scaled(program, pair, zones, mode, "auto", folder)
 }
 
+/// As [`start_ours`] on these interfaces, each of whose queues has a processor of its own.
+///
+/// # Errors
+/// As [`Daemon::start`].
+pub fn start_ours_on(
+    program: &Path,
+    pair: &Pair,
+    zones: &[Zone],
+    mode: &str,
+    interfaces: &[&str],
+    folder: &Path,
+) -> anyhow::Result<Daemon> {
+    let folder = folder.join(format!("responder-{mode}-on"));
+    let xdp = "receive-scaling = \"off\"\n";
+    let config = configure_ours_on(pair, zones, mode, interfaces, xdp, &folder)?;
+    Daemon::start(&pair.server, program, &config, &folder, Duration::from_secs(120))
+}
+
 /// As [`start_ours`], with a word for `xdp.receive-scaling`.
 ///
 /// # Errors
@@ -205,6 +223,21 @@ pub fn configure_ours(
     xdp: &str,
     folder: &Path,
 ) -> anyhow::Result<PathBuf> {
+    configure_ours_on(pair, zones, mode, &[SERVER_INTERFACE], xdp, folder)
+}
+
+/// The same, for these interfaces.
+///
+/// # Errors
+/// As [`configure_ours`].
+pub fn configure_ours_on(
+    pair: &Pair,
+    zones: &[Zone],
+    mode: &str,
+    interfaces: &[&str],
+    xdp: &str,
+    folder: &Path,
+) -> anyhow::Result<PathBuf> {
     fs::create_dir_all(folder.join("state"))?;
     let plan = Plan {
         kind: Kind::Responder,
@@ -220,7 +253,7 @@ pub fn configure_ours(
         interface: None,
         limit: 0,
     };
-    let interfaces: &[&str] = if mode == "off" { &[] } else { &[SERVER_INTERFACE] };
+    let interfaces = if mode == "off" { &[] } else { interfaces };
     let config = folder.join("responder.toml");
     let text = configs::responder(&plan, mode, interfaces);
     let text = text.replace("[xdp]\n", &format!("[xdp]\n{xdp}"));

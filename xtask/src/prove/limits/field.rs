@@ -126,11 +126,9 @@ impl Field {
     pub fn start(&self, lines: &str) -> anyhow::Result<Node> {
         let (pair, _hears) = self.connect()?;
         let folder = self.folder.path().join("node");
-        let config = servers::configure_ours(&pair, &self.zones, "native", "", &folder)?;
-        let text = fs::read_to_string(&config)?;
-        let one = format!("interfaces = {:?}", [SERVER_INTERFACE]);
-        let two = format!("interfaces = {:?}", [SERVER_INTERFACE, resolvers::INTERFACE]);
-        let text = text.replace(&one, &two) + "\n";
+        let both = [SERVER_INTERFACE, resolvers::INTERFACE];
+        let config = servers::configure_ours_on(&pair, &self.zones, "native", &both, "", &folder)?;
+        let text = fs::read_to_string(&config)? + "\n";
         fs::write(&config, text.clone() + lines)?;
         let patience = Duration::from_secs(120);
         let daemon = Daemon::start(&pair.server, &self.program, &config, &folder, patience)?;
