@@ -311,7 +311,7 @@ fn from_the_middle(lines: &str) -> String {
 mod tests {
     #[test]
     fn lines_are_turned_whole() {
-        assert_eq!(super::from_the_middle("a\nb\nc\nd\n"), "c\nd\na\nb\n");
+        assert_eq!(super::from_the_middle("a\nb\nc\nd\n"), "d\na\nb\nc\n");
         assert_eq!(super::from_the_middle("only\n"), "only\n");
     }
 }
