@@ -18,13 +18,15 @@ pub const ITEMS_MAX: usize = 48;
 pub const OPT_MAX: usize = 128;
 
 /// Accounts that one reply is charged to.
-pub const ACCOUNTS: usize = 3;
+pub const ACCOUNTS: usize = 5;
 /// Of them: that of the answer's class, or of messages for the daemon.
 pub const OF_CLASS: usize = 0;
 /// Of them: that of octets.
 pub const OF_OCTETS: usize = 1;
 /// Of them: that of octets of what lies around the source.
 pub const OF_WIDE: usize = 2;
+/// Of them: the cell of the source in the [`crate::limit::sieve`], and behind it that of what lies around it.
+pub const OF_CELL: usize = 3;
 
 /// Room for the records made for one reply.
 pub const MADE: usize = 2432;
@@ -174,6 +176,15 @@ pub struct Scratch {
     pub slips: Hidden<u32>,
     /// Replies over the rate, to clients that sent a cookie, since one was last BADCOOKIE.
     pub bakes: Hidden<u32>,
+    /// When a reply was last judged, in ticks of the limiter.
+    pub judged: Hidden<u32>,
+    /// A number that changes with each reply that is judged.
+    pub unseen: Hidden<u32>,
+    /// How far ahead the source's accounts, and what lies around it, are at the least, in ticks:
+    /// [`crate::limit::sieve`].
+    pub floors: [Hidden<u32>; 2],
+    /// How many replies this one is counted for in its accounts, as a shift.
+    pub counted: Hidden<u32>,
     /// The accounts that this reply was charged to: [`crate::limit::refund`]. Zero: none.
     pub charged: [Hidden<u32>; ACCOUNTS],
     /// What it was charged.

@@ -54,7 +54,7 @@ static COUNTERS: PerCpuArray<Counters, { ROWS as usize }> = PerCpuArray::new();
 
 /// The limiter's table, line by line. No type of a bucket: see [`Segment`].
 #[btf_map]
-static LIMITS: Array<[u64; 8], { limit::LINES }, MMAPABLE> = Array::new();
+static LIMITS: Array<[u64; 8], { limit::TABLE }, MMAPABLE> = Array::new();
 
 /// What prefixes are listed as. An IPv4 prefix stands behind the 96 bits of ::ffff:0:0.
 #[btf_map]
@@ -213,6 +213,11 @@ impl Limiter for Kernel {
     #[inline(always)]
     fn place(&self, number: u32, tag: u16, now: u32) -> u32 {
         steps::responder_place(number, u32::from(tag), now)
+    }
+
+    #[inline(always)]
+    fn charge(&self, _: &mut Scratch, class: u32) -> bool {
+        steps::responder_charge(class) != 0
     }
 
     #[inline(always)]

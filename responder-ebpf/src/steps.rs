@@ -102,6 +102,14 @@ pub extern "C" fn responder_place(number: u32, tag: u32, now: u32) -> u32 {
     kernel.line(number).map_or(0, |line| line.place(tag as u16, now, burst))
 }
 
+/// Charges the reply to its accounts: one if one of them is over its rate.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn responder_charge(class: u32) -> u32 {
+    let (Some(kernel), Some(s)) = (Kernel::new(), scratch()) else { return 0 };
+    u32::from(limit::charge(&kernel, s, class))
+}
+
 step!(
     /// Judges whether the client's source may have the reply.
     responder_judge,

@@ -26,7 +26,7 @@ pub use self::{
 };
 
 /// Changes whenever a layout in this module changes its meaning.
-pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 12 };
+pub const LAYOUT_VERSION: u32 = if cfg!(feature = "other-layout") { u32::MAX } else { 13 };
 
 /// Octets of a segment that addresses reach.
 pub const SEGMENT_BYTES: u64 = 64 << 20;

@@ -1,9 +1,9 @@
 //! Who is charged for what: sources, the tags of their accounts, charging and paying back.
 
-use super::{Class, LINES, Limiter, Line, OCTETS, PASSED, line::WORDS};
+use super::{Class, LINES, Limiter, Line, OCTETS, PASSED, bucket::Bucket, line::WORDS, sieve};
 use crate::{
     platform::Platform,
-    scratch::{ACCOUNTS, Scratch},
+    scratch::{OF_CELL, Scratch},
 };
 
 /// What a line is for: replies. The others are named by the class that they stand in the place of.
@@ -70,6 +70,17 @@ pub fn place<L: Limiter + ?Sized>(
     if line.bucket(home).tag == tag { home } else { platform.place(number, tag, now) }
 }
 
+/// What a reply costs an account.
+#[derive(Clone, Copy)]
+pub struct Cost {
+    /// Ticks.
+    pub ticks: u32,
+    /// How far ahead the account is at the least: see [`super::sieve`].
+    pub floor: u32,
+    /// How many messages this one is counted for, as a shift.
+    pub counted: u32,
+}
+
 /// Charges an account of a line, and notes that as one of the reply's. Whether it is over its rate.
 #[inline(always)]
 pub fn charge<L: Limiter + ?Sized>(
@@ -77,22 +88,39 @@ pub fn charge<L: Limiter + ?Sized>(
     s: &mut Scratch,
     account: usize,
     (number, line, place): (u32, &Line, u32),
-    cost: u32,
+    cost: Cost,
+    now: u32,
+) -> bool {
+    let mut bucket = line.bucket(place);
+    let over = take(platform, s, account, (number, place), &mut bucket, cost, now);
+    line.put(place, &bucket);
+    over
+}
+
+/// The same, of an account that was looked at, and is put back by whoever did.
+#[inline(always)]
+pub fn take<L: Limiter + ?Sized>(
+    platform: &L,
+    s: &mut Scratch,
+    account: usize,
+    place: (u32, u32),
+    bucket: &mut Bucket,
+    cost: Cost,
     now: u32,
 ) -> bool {
     let burst = platform.root().limits.burst;
     // A single reply can always be saved up for.
-    let cost = cost.min(burst);
-    let mut bucket = line.bucket(place);
-    let over = bucket.charge(cost, burst, now, s.number(0));
-    line.put(place, &bucket);
-    note(s, account, (number, place), if over { 0 } else { cost });
+    let ticks = cost.ticks.min(burst);
+    bucket.raise(cost.floor, burst, now);
+    let over = bucket.charge(ticks, burst, now);
+    bucket.count(s.number(0), cost.counted);
+    note(s, account, place, if over { 0 } else { ticks });
     over
 }
 
 /// Notes what an account was charged.
 #[inline(always)]
-pub fn note(s: &mut Scratch, account: usize, (number, place): (u32, u32), cost: u32) {
+fn note(s: &mut Scratch, account: usize, (number, place): (u32, u32), cost: u32) {
     s.charged[account].set(number << 3 | place);
     s.charge[account].set(cost);
 }
@@ -101,7 +129,7 @@ pub fn note(s: &mut Scratch, account: usize, (number, place): (u32, u32), cost: 
 #[inline(always)]
 pub fn refund<L: Limiter>(platform: &L, s: &Scratch) {
     let mut account = 0;
-    while account < ACCOUNTS {
+    while account < OF_CELL {
         let (charged, cost) = (s.charged[account].get(), s.charge[account].get());
         if charged != 0
             && let Some(line) = platform.line(charged >> 3 & (LINES as u32 - 1))
@@ -116,4 +144,5 @@ pub fn refund<L: Limiter>(platform: &L, s: &Scratch) {
         }
         account += 1;
     }
+    sieve::refund(platform, s);
 }

@@ -12,7 +12,7 @@
 //! resolvers, however many they are, has one question of sixteen asked twice, and of a flood of forged
 //! sources nothing goes whole but for as many as real ones are among them.
 
-use super::{Limiter, OCTETS, OCTETS_WIDE, account, bucket::Bucket, line};
+use super::{Limiter, OCTETS, OCTETS_WIDE, account, account::Cost, bucket::Bucket, line};
 use crate::scratch::{OF_WIDE, Scratch};
 
 /// Octets of a unit that is kept back.
@@ -91,7 +91,8 @@ pub fn charge<L: Limiter>(
         let Some((number, line)) = line::seek(platform, source, OCTETS_WIDE, now) else {
             return false;
         };
-        let cost = account::share(all * UNIT, limits.octets_wide);
+        let ticks = account::share(all * UNIT, limits.octets_wide);
+        let cost = Cost { ticks, floor: s.floors[1].get(), counted: s.counted.get() };
         over = account::charge(platform, s, OF_WIDE, (number, line, OCTETS_WIDE), cost, now);
         state.kept = if over { OVER } else { 0 };
         over = over && !state.is_trusted();

@@ -7,12 +7,11 @@
 //! a pair never grants more than two sources' accounts do, and no source escapes its limit by having its
 //! line pushed out.
 
-use core::cell::UnsafeCell;
-
 use super::{
     Limiter, OCTETS, OCTETS_WIDE,
     account::tag,
     bucket::{Bucket, DEBT},
+    word::{Time, Word},
 };
 use crate::{bounds::opaque, name::absorb};
 
@@ -28,49 +27,17 @@ pub const WORDS: u32 = 8;
 #[derive(Default)]
 pub struct Line([Word; WORDS as usize]);
 
-/// A word that processors share: each load and store is a single one.
-#[derive(Default)]
-#[repr(transparent)]
-struct Word(UnsafeCell<u64>);
-
-// SAFETY: loads and stores are single and aligned; no order among them matters.
-unsafe impl Sync for Word {}
-
-impl Word {
-    #[inline(always)]
-    fn load(&self) -> u64 {
-        // LLVM 22 knows no atomic loads for BPF, where a volatile one is the same.
-        #[cfg(target_arch = "bpf")]
-        // SAFETY: a reference is valid for reads.
-        return unsafe { core::ptr::read_volatile(self.0.get()) };
-        #[cfg(not(target_arch = "bpf"))]
-        self.shared().load(core::sync::atomic::Ordering::Relaxed)
-    }
-
-    #[inline(always)]
-    fn store(&self, value: u64) {
-        #[cfg(target_arch = "bpf")]
-        // SAFETY: as above, and the cell may be written.
-        unsafe {
-            core::ptr::write_volatile(self.0.get(), value);
-        };
-        #[cfg(not(target_arch = "bpf"))]
-        self.shared().store(value, core::sync::atomic::Ordering::Relaxed);
-    }
-
-    #[cfg(not(target_arch = "bpf"))]
-    fn shared(&self) -> &core::sync::atomic::AtomicU64 {
-        // SAFETY: the same size and alignment, and nobody looks at the word otherwise.
-        unsafe { core::sync::atomic::AtomicU64::from_ptr(self.0.get()) }
-    }
-}
-
 /// Where a source's line most likely is; `kind` tells lines of one source apart.
 #[inline(always)]
 pub fn home<L: Limiter + ?Sized>(platform: &L, source: u64, kind: u32) -> u32 {
+    (hash(platform, source, kind) >> 16) as u32 & (LINES as u32 - 1)
+}
+
+/// The keyed hash of a source: its upper bits are the best.
+#[inline(always)]
+pub fn hash<L: Limiter + ?Sized>(platform: &L, source: u64, kind: u32) -> u64 {
     let root = platform.root();
-    let hash = absorb(root.seed ^ u64::from(kind), source, root.multiplier);
-    (hash >> 16) as u32 & (LINES as u32 - 1)
+    absorb(root.seed ^ u64::from(kind), source, root.multiplier)
 }
 
 /// Finds a source's line, or takes one of its pair for it; and its number. Most are where they are sought
@@ -139,6 +106,14 @@ impl Line {
     #[inline(always)]
     pub fn put(&self, place: u32, bucket: &Bucket) {
         self.word(place).store(bucket.word());
+    }
+
+    /// One of the sixteen times that a line of the [`super::sieve`] is.
+    #[inline(always)]
+    pub fn time(&self, place: u32) -> &Time {
+        let place = opaque(u64::from(place)) & (2 * u64::from(WORDS) - 1);
+        // SAFETY: any such number is inside the line; a line is used as words or as times, never as both.
+        unsafe { &*self.0.as_ptr().cast::<Time>().add(place as usize) }
     }
 
     /// Every account that was charged since the line belongs to its source, with its tag.
@@ -252,7 +227,8 @@ mod tests {
         let line = &pair[take([&pair[0], &pair[1]], source, now, BURST) as usize];
         let place = line.place(tag, now, BURST);
         let mut bucket = line.bucket(place);
-        let over = bucket.charge(COST, BURST, now, 0);
+        let over = bucket.charge(COST, BURST, now);
+        bucket.count(0, 0);
         line.put(place, &bucket);
         over
     }

@@ -15,9 +15,16 @@ pub mod around;
 pub mod bucket;
 pub mod cookie;
 pub mod line;
+pub mod sieve;
+mod word;
 
 pub use account::{EVERYBODY, refund, source, tag, zone_bits};
 pub use line::{LINES, Line};
+
+/// Lines of the table: those of sources, and behind them the [`sieve`]'s.
+pub const TABLE: usize = LINES + sieve::LINES;
+
+use account::Cost;
 
 use crate::{
     bounds,
@@ -144,6 +151,14 @@ pub trait Limiter: Platform {
     fn place(&self, number: u32, tag: u16, now: u32) -> u32 {
         self.line(number).map_or(0, |line| line.place(tag, now, self.root().limits.burst))
     }
+    /// [`charge`], by whatever way is best.
+    #[inline(always)]
+    fn charge(&self, s: &mut Scratch, class: u32) -> bool
+    where
+        Self: Sized,
+    {
+        charge(self, s, class)
+    }
     /// Counts a reply that is, or would be, over the rate, by what it was to be.
     fn count_over(&self, verdict: Verdict);
 }
@@ -155,12 +170,16 @@ pub fn is_denied<L: Limiter>(platform: &L, s: &Scratch) -> bool {
         && platform.listed(s.version.get(), s.client.get()) & listed::DENIED != 0
 }
 
-/// Looks at the lines that the client's source may have, so that they are on their way from memory: to be
-/// called where something else is waited for anyway. By itself a line took 180 ns, which no work between
-/// hid, neither behind a load nor behind a store.
+/// Looks at the lines that the client's source may have, if its accounts are likely to be asked, so that they are on
+/// their way from memory: to be called where something else is waited for anyway. By itself a line took 180 ns,
+/// which no work between hid, neither behind a load nor behind a store.
 #[inline(always)]
 pub fn fetch<L: Limiter>(platform: &L, s: &Scratch) {
-    let number = line::home(platform, source(platform, s), account::REPLIES);
+    let source = source(platform, s);
+    if sieve::is_fine(platform, s, source) {
+        return;
+    }
+    let number = line::home(platform, source, account::REPLIES);
     for number in [number, number ^ 1] {
         // In the kernel a look is volatile: the compiler leaves it there.
         let _ = platform.line(number).map(Line::source);
@@ -181,7 +200,7 @@ pub fn judge<L: Limiter>(platform: &L, s: &mut Scratch, stream: bool) -> Next {
     }
     let verdict = Verdict::from_number(s.verdict.get());
     let class = Class::of(verdict) as u32;
-    if !is_over(platform, s, class) {
+    if is_far_below(platform, s, class) || !platform.charge(s, class) {
         return Next::Continue;
     }
     let listed = switches & switch::EXEMPT != 0
@@ -200,36 +219,68 @@ pub fn judge<L: Limiter>(platform: &L, s: &mut Scratch, stream: bool) -> Next {
     Next::Continue
 }
 
+/// What the planned reply costs its source at a moment.
+struct Due {
+    source: u64,
+    /// Ticks, by its class; zero is nothing.
+    of_class: u32,
+    /// Octets beyond those of its query.
+    octets: u32,
+    now: u32,
+}
+
+impl Due {
+    #[inline(always)]
+    fn of<L: Limiter>(platform: &L, s: &Scratch, class: u32) -> Self {
+        let zone = s.zone_limits.get();
+        let costs = bounds::at(&platform.root().limits.costs, zone & (LIMIT_PROFILES as u32 - 1));
+        Self {
+            source: source(platform, s),
+            of_class: costs.and_then(|costs| bounds::get(costs, class)).unwrap_or(0),
+            octets: octets(s),
+            now: (platform.now() / TICK) as u32,
+        }
+    }
+}
+
+/// Whether the source is so far below its rate that its accounts need not be asked.
+#[inline(always)]
+fn is_far_below<L: Limiter>(platform: &L, s: &mut Scratch, class: u32) -> bool {
+    let limits = &platform.root().limits;
+    let due = Due::of(platform, s, class);
+    let own = due.of_class.max(account::share(due.octets, limits.octets));
+    let around = account::share(due.octets, limits.octets_wide);
+    sieve::lets_go(platform, s, due.source, [own, around], due.now)
+}
+
 /// Charges the reply to its accounts: whether one of them is over its rate.
 ///
 /// What is over the rate of its class takes octets all the same: a source that asks for so much is in debt with
 /// both, and has neither back before it asks for less. A source that is over by itself takes none of what lies
 /// around it.
 #[inline(always)]
-fn is_over<L: Limiter>(platform: &L, s: &mut Scratch, class: u32) -> bool {
+pub fn charge<L: Limiter>(platform: &L, s: &mut Scratch, class: u32) -> bool {
     let limits = &platform.root().limits;
-    let now = (platform.now() / TICK) as u32;
-    let source = source(platform, s);
+    let Due { source, of_class, octets, now } = Due::of(platform, s, class);
+    let (floor, counted) = (s.floors[0].get(), s.counted.get());
+    let cost = |ticks| Cost { ticks, floor, counted };
     let Some((number, line)) = line::seek(platform, source, account::REPLIES, now) else {
         return false;
     };
-    let zone = s.zone_limits.get();
-    let costs = bounds::at(&limits.costs, zone & (LIMIT_PROFILES as u32 - 1));
-    let cost = costs.and_then(|costs| bounds::get(costs, class)).unwrap_or(0);
     let mut over = false;
-    if cost != 0 {
-        let place = account::place(platform, (number, line), tag(class, zone), now);
-        over = account::charge(platform, s, OF_CLASS, (number, line, place), cost, now);
+    if of_class != 0 {
+        let tag = tag(class, s.zone_limits.get());
+        let place = account::place(platform, (number, line), tag, now);
+        over = account::charge(platform, s, OF_CLASS, (number, line, place), cost(of_class), now);
     }
-    let octets = octets(s);
     if octets == 0 || limits.octets | limits.octets_wide == 0 {
         return over;
     }
     let mut bucket = line.bucket(OCTETS);
     s.kept.set(u32::from(bucket.tag));
-    let cost = account::share(octets, limits.octets).min(limits.burst);
-    let over_octets = bucket.charge(cost, limits.burst, now, s.number(0));
-    account::note(s, OF_OCTETS, (number, OCTETS), if over_octets { 0 } else { cost });
+    let of_octets = cost(account::share(octets, limits.octets));
+    let place = (number, OCTETS);
+    let over_octets = account::take(platform, s, OF_OCTETS, place, &mut bucket, of_octets, now);
     over |= over_octets || !over && around::charge(platform, s, &mut bucket, octets, now);
     line.put(OCTETS, &bucket);
     over
@@ -305,6 +356,7 @@ pub fn pass<L: Limiter>(platform: &L, s: &mut Scratch, verdict: Verdict, place: 
     let charge = |s: &mut Scratch, source, cost| {
         let Some((number, line)) = line::seek(platform, source, PASSED, now) else { return false };
         let place = account::place(platform, (number, line), tag(PASSED, place), now);
+        let cost = Cost { ticks: cost, floor: 0, counted: 0 };
         account::charge(platform, s, OF_CLASS, (number, line, place), cost, now)
     };
     let source = source(platform, s);

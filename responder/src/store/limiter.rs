@@ -31,7 +31,7 @@ use super::Store;
 use listing::Listed;
 
 /// Octets of the table.
-pub const TABLE: usize = limit::LINES * size_of::<Line>();
+pub const TABLE: usize = limit::TABLE * size_of::<Line>();
 
 /// The limiter's memory, and what the host knows of it.
 pub struct State {
@@ -67,7 +67,7 @@ impl State {
     }
 
     fn line(&self, number: u32) -> Option<&Line> {
-        if number as usize >= limit::LINES {
+        if number as usize >= limit::TABLE {
             return None;
         }
         // SAFETY: inside the table, whose memory begins at a page and lives as long as `self`; a line's

@@ -86,8 +86,8 @@ const ADDRESSES: Sources =
 /// Draws out of so many that make 100,000,000 different ones.
 const DRAWS: usize = 105_000_000;
 
-/// The table of limits, in octets.
-const TABLE: u64 = 16 << 20;
+/// The table of limits and the sieve before it, in octets.
+const TABLE: u64 = (16 << 20) + (256 << 10);
 
 /// Memory does not grow, whatever number of sources asks.
 ///
