@@ -67,34 +67,40 @@ impl Sha1 {
         let mut c = self.digest[2].get();
         let mut d = self.digest[3].get();
         let mut e = self.digest[4].get();
+        // The round's number is a literal everywhere: in a loop the places of the schedule would be worked out
+        // anew each time, which costs BPF with its ten registers more than the rounds themselves.
         macro_rules! round {
             ($a:ident $b:ident $c:ident $d:ident $e:ident, $mix:expr, $constant:literal, $round:expr) => {
-                let scheduled = self.scheduled($round);
+                // What needs the round before comes last.
                 $e = $e
-                    .wrapping_add($a.rotate_left(5))
-                    .wrapping_add($mix)
+                    .wrapping_add(self.scheduled($round))
                     .wrapping_add($constant)
-                    .wrapping_add(scheduled);
+                    .wrapping_add($mix)
+                    .wrapping_add($a.rotate_left(5));
                 $b = $b.rotate_left(30);
             };
         }
-        macro_rules! rounds {
-            ($from:literal, $constant:literal, |$x:ident, $y:ident, $z:ident| $mix:expr) => {
-                let mut round = $from;
-                while round < $from + 20 {
-                    macro_rules! mix {
-                        ($one:ident $two:ident $three:ident) => {{
-                            let ($x, $y, $z) = ($one, $two, $three);
-                            $mix
-                        }};
-                    }
-                    round!(a b c d e, mix!(b c d), $constant, round);
-                    round!(e a b c d, mix!(a b c), $constant, round + 1);
-                    round!(d e a b c, mix!(e a b), $constant, round + 2);
-                    round!(c d e a b, mix!(d e a), $constant, round + 3);
-                    round!(b c d e a, mix!(c d e), $constant, round + 4);
-                    round += 5;
+        macro_rules! five_rounds {
+            ($from:expr, $constant:literal, |$x:ident, $y:ident, $z:ident| $mix:expr) => {
+                macro_rules! mix {
+                    ($one:ident $two:ident $three:ident) => {{
+                        let ($x, $y, $z) = ($one, $two, $three);
+                        $mix
+                    }};
                 }
+                round!(a b c d e, mix!(b c d), $constant, $from);
+                round!(e a b c d, mix!(a b c), $constant, $from + 1);
+                round!(d e a b c, mix!(e a b), $constant, $from + 2);
+                round!(c d e a b, mix!(d e a), $constant, $from + 3);
+                round!(b c d e a, mix!(c d e), $constant, $from + 4);
+            };
+        }
+        macro_rules! rounds {
+            ($from:literal, $constant:literal, $($mix:tt)*) => {
+                five_rounds!($from, $constant, $($mix)*);
+                five_rounds!($from + 5, $constant, $($mix)*);
+                five_rounds!($from + 10, $constant, $($mix)*);
+                five_rounds!($from + 15, $constant, $($mix)*);
             };
         }
         rounds!(0, 0x5a82_7999_u32, |x, y, z| z ^ (x & (y ^ z)));
