@@ -4,7 +4,10 @@
 
 use crate::{
     bounds,
-    layout::{Address, BUCKET_SLOTS, Bucket, Node, Snapshot, ZONE_SLOTS, ZoneSlot, node, switch},
+    layout::{
+        Address, BUCKET_SLOTS, Bucket, Lines, Node, Shape, Snapshot, ZONE_SLOTS, ZoneSlot, node,
+        switch,
+    },
     limit,
     name::{absorb, keep},
     plan,
@@ -188,12 +191,12 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
     }
     let version = zone.version;
     let index = zone.index;
-    let mask = zone.index_mask;
+    let shape = zone.index_shape;
     let apex_length = u32::from(zone.apex_length);
     let apex_labels = u32::from(zone.apex_labels);
     s.node.set(zone.apex);
     s.depth.set(apex_labels);
-    enter(s, apex_labels + 1, mask);
+    enter(s, apex_labels + 1, index, shape);
     let deepest = s.name_labels.get().min(platform.root().hash_labels);
     let ds = s.qtype.get() == u32::from(rtype::DS);
     platform.repeat(WALK_STEPS, |_| {
@@ -203,7 +206,9 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         }
         let mut found = s.candidate.get();
         if found == 0 {
-            let bucket = index + s.bucket.get() * BUCKET_SLOTS as u32;
+            let bucket = s.bucket.get();
+            let Some(lines) = platform.object::<Lines>(bucket) else { return false };
+            lines.touch(Shape::of(shape).lines);
             let Some(bucket) = platform.object::<Bucket>(bucket) else { return false };
             match scan(bucket, s.hash.get(), s.slot.get()) {
                 Scan::Hit { slot, node } => {
@@ -212,7 +217,9 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
                 }
                 Scan::Miss => return false,
                 Scan::Full => {
-                    s.bucket.set((s.bucket.get() + 1) & mask);
+                    let probe = s.probe.get() + 1;
+                    s.probe.set(probe);
+                    s.bucket.set(index + Shape::of(shape).probe(s.hash.get(), probe));
                     s.slot.set(0);
                     return true;
                 }
@@ -251,7 +258,7 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
         if kind & node::DNAME != 0 && !exact {
             return false;
         }
-        enter(s, depth + 1, mask);
+        enter(s, depth + 1, index, shape);
         true
     });
     Next::Continue
@@ -259,10 +266,11 @@ pub fn walk<P: Platform>(platform: &P, s: &mut Scratch) -> Next {
 
 /// Sets the search up for the name of `depth` labels.
 #[inline(always)]
-fn enter(s: &mut Scratch, depth: u32, mask: u32) {
+fn enter(s: &mut Scratch, depth: u32, index: Address, shape: u32) {
     let hash = bounds::get(&s.hashes, depth).unwrap_or(0);
     s.hash.set(hash);
-    s.bucket.set(hash as u32 & mask);
+    s.bucket.set(index + Shape::of(shape).home(hash));
+    s.probe.set(0);
     s.slot.set(0);
     s.candidate.set(0);
 }

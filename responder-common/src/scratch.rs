@@ -141,8 +141,10 @@ pub struct Scratch {
     pub hash: Hidden<u64>,
     /// A running sum, or a flag of a step.
     pub sum: Hidden<u64>,
-    /// The bucket being searched.
+    /// The bucket being searched: where it stands.
     pub bucket: Hidden<u32>,
+    /// Buckets searched before it.
+    pub probe: Hidden<u32>,
     /// Slots of the bucket not yet looked at begin here.
     pub slot: Hidden<u32>,
     /// A node to look at next.

@@ -8,6 +8,7 @@
 
 mod chain;
 mod fragment;
+mod index;
 pub mod node;
 mod root;
 mod zone;
@@ -17,12 +18,13 @@ use core::mem::{align_of, offset_of, size_of};
 pub use self::{
     chain::{Cell, LEAF_LINKS, Link, denial},
     fragment::{Extent, Fragment, fragment_start, patch},
+    index::{BUCKET_SLOTS, Bucket, LINE_UNITS, LINES_MAX, Lines, PAGE_LINES, PAGE_UNITS, Shape},
     node::{NODE_WORDS, Node},
     root::{
         ADDRESSES_MAX, LIMIT_PROFILES, Limits, NSID_MAX, Root, SECRETS_MAX, Secrets, ZONE_SLOTS,
         ZoneSlot, switch,
     },
-    zone::{BUCKET_SLOTS, Bucket, Snapshot},
+    zone::Snapshot,
 };
 
 /// Changes whenever a layout in this module changes its meaning.

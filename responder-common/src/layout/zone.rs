@@ -1,8 +1,8 @@
-//! What is there once for each version of a zone, and the index of its names.
+//! What is there once for each version of a zone.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::Address;
+use super::{Address, Shape};
 
 /// One committed version of a zone: all that hangs together changes by one store of its address.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Clone, Copy)]
@@ -14,10 +14,10 @@ pub struct Snapshot {
     pub serial: u32,
     /// The apex's [`super::node`].
     pub apex: Address,
-    /// The first [`Bucket`] of the zone's index.
+    /// The first [`super::Bucket`] of the zone's index.
     pub index: Address,
-    /// Buckets of the index, less one; a power of two less one.
-    pub index_mask: u32,
+    /// The number of the index's [`Shape`].
+    pub index_shape: u32,
     /// The SOA as denial carries it: owner at the apex, TTL no larger than MINIMUM (RFC 2308).
     pub negative: Address,
     /// Octets of the apex's name on the wire.
@@ -64,6 +64,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// How the index lies.
+    #[inline(always)]
+    pub fn shape(&self) -> Shape {
+        Shape::of(self.index_shape)
+    }
+
     /// Whether the data are too old to be served, `now` being a look at the clock.
     #[inline(always)]
     pub fn is_expired(&self, now: impl FnOnce() -> u64) -> bool {
@@ -84,33 +90,5 @@ impl Snapshot {
         }
         let rest = deadline.saturating_sub(now()) / SECOND;
         if rest < u64::from(u32::MAX) { rest as u32 } else { u32::MAX }
-    }
-}
-
-/// A cache line of the name index: tag in the high half of a slot, address of the node in the low.
-///
-/// A name goes to the bucket that its hash selects, or to the next one with room; a slot that is zero
-/// ends the search.
-#[derive(FromBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Bucket {
-    /// Read them by [`Bucket::slot`]: the daemon fills them while readers run.
-    slots: [u64; BUCKET_SLOTS],
-}
-
-/// Slots of a bucket.
-pub const BUCKET_SLOTS: usize = 8;
-
-impl Bucket {
-    /// A slot as it stands now.
-    #[inline(always)]
-    pub fn slot(&self, place: usize) -> u64 {
-        // SAFETY: the reference is valid for reads; volatile, because the daemon may store to it.
-        unsafe { core::ptr::read_volatile(&raw const self.slots[place]) }
-    }
-
-    /// The slot for a name's hash and node.
-    pub fn entry(hash: u64, node: Address) -> u64 {
-        (hash & 0xffff_ffff_0000_0000) | u64::from(node)
     }
 }

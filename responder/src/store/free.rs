@@ -39,6 +39,33 @@ impl FreeBlocks {
         Ok(start)
     }
 
+    /// Takes pages for at least so many octets, in a row; where there are not as many, out of new segments,
+    /// as [`FreeBlocks::take_or_grow`]. The blocks that they are.
+    ///
+    /// # Errors
+    /// Those of `grow`.
+    pub fn take_run(
+        &mut self,
+        octets: u64,
+        grow: impl FnOnce(u32) -> io::Result<u32>,
+    ) -> io::Result<Vec<(Address, u32)>> {
+        let order = octets.next_power_of_two().trailing_zeros().max(PAGE);
+        let (start, whole) = if order <= SEGMENT {
+            (self.take_or_grow(order, grow)?, units_of(order))
+        } else {
+            let segments = octets.div_ceil(SEGMENT_BYTES) as u32;
+            let start = match self.take_segments(segments) {
+                Some(start) => start,
+                None => grow(segments)? << UNIT_BITS,
+            };
+            (start, segments << UNIT_BITS)
+        };
+        let units = octets.next_multiple_of(1 << PAGE) / UNIT;
+        let end = start + units as Address;
+        pieces(end, start + whole).for_each(|(at, order)| self.give(at, order));
+        Ok(pieces(start, end).collect())
+    }
+
     /// Takes a block of an order up to a segment's, out of a larger one if need be.
     fn take(&mut self, order: u32) -> Option<Address> {
         let mut larger = self.by_order.range_mut(order..=SEGMENT);
@@ -82,6 +109,21 @@ impl FreeBlocks {
         }
         self.by_order.entry(order).or_default().insert(start);
     }
+}
+
+/// Order of the smallest block: a page.
+const PAGE: u32 = 12;
+
+/// The blocks, each as large as it can be, that a stretch of pages is.
+fn pieces(mut start: Address, end: Address) -> impl Iterator<Item = (Address, u32)> {
+    std::iter::from_fn(move || {
+        let fits =
+            |order: &u32| start.is_multiple_of(units_of(*order)) && end - start >= units_of(*order);
+        let order = (PAGE..=SEGMENT).rev().find(fits)?;
+        let at = start;
+        start += units_of(order);
+        Some((at, order))
+    })
 }
 
 /// Units of a block of an order.
@@ -177,6 +219,29 @@ mod tests {
             free.give(*start, 20);
         }
         assert_eq!(free.take(SEGMENT), Some(3 << UNIT_BITS));
+    }
+
+    #[test]
+    fn a_run_takes_no_page_more_than_it_needs() {
+        let mut free = FreeBlocks::default();
+        let mut grown = 0;
+        let mut grow = |count: u32| {
+            grown += count;
+            Ok(1 + grown - count)
+        };
+        let octets = (130 << 20) + 5000;
+        let run = free.take_run(octets, &mut grow).expect("room");
+        let units: u64 = run.iter().map(|&(_, order)| u64::from(units_of(order))).sum();
+        assert_eq!(units * UNIT, (130 << 20) + 8192);
+        let in_a_row = |pair: &[(Address, u32)]| pair[0].0 + units_of(pair[0].1) == pair[1].0;
+        assert!(run.windows(2).all(in_a_row));
+        // The rest serves others, and all of it is one again in the end.
+        let other = free.take_run(61 << 20, &mut grow).expect("room");
+        let small = free.take_run(100, &mut grow).expect("room");
+        assert_eq!(small.len(), 1);
+        run.into_iter().chain(other).chain(small).for_each(|(at, order)| free.give(at, order));
+        assert_eq!(free.take_segments(3), Some(1 << UNIT_BITS));
+        assert_eq!(grown, 3);
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Store {
             dead: zone.holding.dead(),
             reserved: zone.holding.bytes(),
             index_used: zone.index_used,
-            index_slots: (u64::from(snapshot.index_mask) + 1) * BUCKET_SLOTS as u64,
+            index_slots: u64::from(snapshot.shape().buckets()) * BUCKET_SLOTS as u64,
         })
     }
 

@@ -82,6 +82,13 @@ impl<'a> Space<'a> {
         Self { store: self.store, holding, taken: None, beyond, blocks_beyond: 0 }
     }
 
+    /// Space that is not there, to find out what a part of a version would take.
+    #[must_use]
+    pub fn trial(&self) -> Self {
+        let holding = self.holding.another();
+        Self { store: self.store, holding, taken: None, beyond: Arc::default(), blocks_beyond: 1 }
+    }
+
     /// Takes over what another thread filled for a first version, which frees nothing.
     pub fn absorb(&mut self, other: Self) {
         self.blocks_beyond += other.blocks_beyond;
@@ -126,6 +133,31 @@ impl<'a> Space<'a> {
             taken.stretches.push((start, units, true));
         }
         Ok(start)
+    }
+
+    /// Takes pages for at least `length` octets, perhaps across segments, for a first version.
+    ///
+    /// # Errors
+    /// When the store is full.
+    pub fn take_pages(&mut self, length: u64) -> io::Result<Address> {
+        let taken = match self.blocks_beyond {
+            0 => self.store.writer().space.take_run(self.store, length),
+            _ => Err(io::ErrorKind::StorageFull.into()),
+        };
+        self.holding.live += length;
+        match taken {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.blocks_beyond += 1;
+                self.beyond.take_run(length)
+            }
+            taken => {
+                let mut run = taken?;
+                // Address zero is "none", and no bucket of an index stands there: see `Spaces::take_run`.
+                let start = run.first().map_or(0, |block| block.start);
+                self.holding.blocks.append(&mut run);
+                Ok(start)
+            }
+        }
     }
 
     /// Stores a fragment that many names refer to once; each call is one reference.

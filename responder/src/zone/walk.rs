@@ -51,14 +51,20 @@ pub fn stretches(zone: &Sorted, apex: &[u8]) -> Vec<Range<usize>> {
     let mut stretches = Vec::new();
     let mut start = 1;
     while start < zone.len() {
-        let mut end = (start + STRETCH).min(zone.len());
-        while end < zone.len() && alike(zone, apex, end - 1, end) {
-            end += 1;
-        }
-        stretches.push(start..end);
-        start = end;
+        let stretch = first_rows(zone, apex, &(start..zone.len()), STRETCH);
+        start = stretch.end;
+        stretches.push(stretch);
     }
     stretches
+}
+
+/// The first rows of a stretch, that many or as many more as belong to the same child of the apex.
+pub fn first_rows(zone: &Sorted, apex: &[u8], stretch: &Range<usize>, rows: usize) -> Range<usize> {
+    let mut end = (stretch.start + rows).min(stretch.end);
+    while end < stretch.end && alike(zone, apex, end - 1, end) {
+        end += 1;
+    }
+    stretch.start..end
 }
 
 /// Whether two rows are below the same child of the apex.

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, io};
 
 use responder_common::{
-    layout::{Address, BUCKET_SLOTS, Bucket, Node, node},
+    layout::{Address, BUCKET_SLOTS, Bucket, Node, Shape, node},
     name,
 };
 use zerocopy::IntoBytes;
@@ -27,21 +27,17 @@ impl Commit<'_> {
     pub fn find(&self, name: &[u8]) -> Option<Found> {
         let hash = name::hash(self.store.hash_key(), name);
         let relative = &name[..name.len() - self.apex.len()];
-        let mut bucket = hash as u32 & self.before.index_mask;
-        loop {
-            for place in 0..BUCKET_SLOTS as Address {
-                let slot = self.slot(bucket, place);
-                let word = self.word(slot);
-                if word == 0 {
-                    return None;
-                }
-                let found = Found { slot, node: word as Address };
-                if word >> 32 == hash >> 32 && self.is_named(found.node, relative) {
-                    return Some(found);
-                }
+        for slot in self.slots(hash) {
+            let word = self.word(slot);
+            if word == 0 {
+                return None;
             }
-            bucket = (bucket + 1) & self.before.index_mask;
+            let found = Found { slot, node: word as Address };
+            if word >> 32 == hash >> 32 && self.is_named(found.node, relative) {
+                return Some(found);
+            }
         }
+        None
     }
 
     /// Serves a node under its name from this version on, in place of the one that was found there.
@@ -55,23 +51,15 @@ impl Commit<'_> {
             self.slots.insert(found.slot, entry);
             return true;
         }
-        let slots = (u64::from(self.before.index_mask) + 1) * BUCKET_SLOTS as u64;
+        let slots = u64::from(self.before.shape().buckets()) * BUCKET_SLOTS as u64;
         if self.index_used + self.filled + 1 >= slots {
             return false;
         }
-        let mut bucket = hash as u32 & self.before.index_mask;
-        loop {
-            for place in 0..BUCKET_SLOTS as Address {
-                let slot = self.slot(bucket, place);
-                let word = self.word(slot);
-                if word == 0 || word == VACANT {
-                    self.filled += u64::from(word == 0);
-                    self.slots.insert(slot, entry);
-                    return true;
-                }
-            }
-            bucket = (bucket + 1) & self.before.index_mask;
-        }
+        let is_free = |slot: &Address| matches!(self.word(*slot), 0 | VACANT);
+        let Some(slot) = self.slots(hash).find(is_free) else { return false };
+        self.filled += u64::from(self.word(slot) == 0);
+        self.slots.insert(slot, entry);
+        true
     }
 
     /// Empties the slot of a name that has ended; how many slots of its bucket are empty from now on. A
@@ -79,7 +67,7 @@ impl Commit<'_> {
     /// no room there stand in the next.
     pub(super) fn vacate(&self, slot: Address) -> u64 {
         let memory = &self.store.memory;
-        let place = (slot - self.before.index) as usize % BUCKET_SLOTS;
+        let place = slot as usize % BUCKET_SLOTS;
         let word = |slot: Address| memory.object::<u64>(slot).copied();
         if place + 1 == BUCKET_SLOTS || word(slot + 1) != Some(0) {
             memory.store_word(slot, VACANT);
@@ -92,14 +80,15 @@ impl Commit<'_> {
         1 + between.map(|slot| memory.store_word(slot, 0)).count() as u64
     }
 
-    /// An index of twice the size with the names of the new version: its address, its buckets, the names.
-    pub(super) fn grown_index(&mut self) -> io::Result<(Address, u32, u64)> {
+    /// A larger index with the names of the new version: its address, its shape, the names. Nodes stay where
+    /// they are, so none stand in it.
+    pub(super) fn grown_index(&mut self) -> io::Result<(Address, Shape, u64)> {
         let key = self.store.hash_key();
-        let buckets = self.before.index_mask + 1;
         let ended: HashSet<Address> =
             self.removed.iter().map(|(_, tombstone)| *tombstone).collect();
         let mut names = Vec::with_capacity((self.index_used + self.filled) as usize);
-        for slot in (0..buckets * BUCKET_SLOTS as u32).map(|place| self.before.index + place) {
+        let buckets = self.before.shape().places().map(|place| self.before.index + place);
+        for slot in buckets.flat_map(slots_of) {
             let word = self.word(slot);
             let address = word as Address;
             if word == 0 || word == VACANT || ended.contains(&address) {
@@ -111,12 +100,14 @@ impl Commit<'_> {
             name.extend_from_slice(&self.apex);
             names.push((name::hash(key, &name), address));
         }
-        let (index, buckets) = crate::zone::write_index(&names, self.space())?;
-        Ok((index, buckets, names.len() as u64))
+        let (index, shape) = crate::zone::write_index(&names, None, self.space())?;
+        Ok((index, shape, names.len() as u64))
     }
 
-    pub(super) fn slot(&self, bucket: u32, place: Address) -> Address {
-        self.before.index + bucket * BUCKET_SLOTS as Address + place
+    /// The slots at which a name is looked for, one after the other, each once.
+    pub(super) fn slots(&self, hash: u64) -> impl Iterator<Item = Address> + use<> {
+        let (index, shape) = (self.before.index, self.before.shape());
+        (0..shape.buckets()).flat_map(move |step| slots_of(index + shape.probe(hash, step)))
     }
 
     /// An index word as the changes so far leave it.
@@ -136,4 +127,9 @@ impl Commit<'_> {
             && node::name_length(second) as usize == relative.len()
             && object.words[node::HEADER_WORDS as usize..].as_bytes().starts_with(relative)
     }
+}
+
+/// The slots of the bucket at an address.
+fn slots_of(bucket: Address) -> std::ops::Range<Address> {
+    bucket..bucket + BUCKET_SLOTS as Address
 }

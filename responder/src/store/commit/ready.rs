@@ -2,7 +2,7 @@
 
 use std::io;
 
-use responder_common::layout::{Address, BUCKET_SLOTS, Node, Snapshot, UNIT, node};
+use responder_common::layout::{Address, BUCKET_SLOTS, Node, Shape, Snapshot, UNIT, node};
 use zerocopy::IntoBytes;
 
 use super::Commit;
@@ -37,12 +37,13 @@ impl<'a> Commit<'a> {
     pub fn ready(mut self, mut snapshot: Snapshot, labels: u32) -> io::Result<Ready<'a>> {
         snapshot.version = self.version();
         snapshot.ledger = 0;
-        let slots = (u64::from(self.before.index_mask) + 1) * BUCKET_SLOTS as u64;
+        let before = self.before.shape();
+        let slots = u64::from(before.buckets()) * BUCKET_SLOTS as u64;
         let grown = if (self.index_used + self.filled) * 16 > slots * 13 {
-            let (index, buckets, names) = self.grown_index()?;
+            let (index, shape, names) = self.grown_index()?;
             snapshot.index = index;
-            snapshot.index_mask = buckets - 1;
-            self.free_row(self.before.index, slots * UNIT);
+            snapshot.index_shape = shape.number();
+            self.free_index(before);
             Some(names)
         } else {
             None
@@ -51,6 +52,18 @@ impl<'a> Commit<'a> {
         self.space().write(address, snapshot.as_bytes());
         self.space().fits()?;
         Ok(Ready { commit: self, snapshot, address, grown, labels })
+    }
+
+    /// Gives the index of the version before back, after the grace period; not the nodes that stand in it.
+    fn free_index(&mut self, shape: Shape) {
+        let index = self.before.index;
+        if shape.lines == 1 {
+            return self.free_row(index, u64::from(shape.units()) * UNIT);
+        }
+        // Address zero is "none".
+        for bucket in shape.places().map(|place| index + place).filter(|bucket| *bucket != 0) {
+            self.free(bucket, BUCKET_SLOTS as u64 * UNIT);
+        }
     }
 
     /// Makes a version the one that queries see; see [`Ready::finish`].

@@ -54,10 +54,7 @@ fn the_apex_is_not_found_in_a_slot_that_was_emptied() {
     // One that stays stands behind the three that go.
     remove(&store, &apex, &["one.lac.", "two.lac.", "three.lac."]);
     let commit = store.commit(&apex).expect("served");
-    let buckets = commit.before.index_mask + 1;
-    let slots = (0..buckets).flat_map(|bucket| (0..8).map(move |place| (bucket, place)));
-    let words: Vec<u64> =
-        slots.map(|(bucket, place)| commit.word(commit.slot(bucket, place))).collect();
+    let words: Vec<u64> = commit.slots(0).map(|slot| commit.word(slot)).collect();
     assert!(words.contains(&VACANT), "{words:x?}");
     assert_eq!(commit.find(&apex), None);
 }
@@ -141,7 +138,7 @@ fn slots_of_names_that_ended_are_counted_and_used_again() {
     let apex = load(&store);
     let used = || store.usage(&apex).expect("served").index_used;
     let empty = |commit: &Commit<'_>| {
-        let words = (0..8).map(|place| commit.word(commit.slot(0, place)));
+        let words = commit.slots(0).map(|slot| commit.word(slot));
         words.filter(|word| *word == 0).count() as u64
     };
     // One bucket holds the four names below the apex; the apex has none.

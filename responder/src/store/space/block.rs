@@ -61,6 +61,12 @@ impl Spaces {
         Ok(Block { start, order })
     }
 
+    /// Takes blocks in a row with at least so many octets; the store grows where there are none.
+    pub fn take_run(&mut self, store: &Store, octets: u64) -> io::Result<Vec<Block>> {
+        let run = self.free.take_run(octets, |segments| store.memory.grow(segments))?;
+        Ok(run.into_iter().map(|(start, order)| Block { start, order }).collect())
+    }
+
     /// Gives blocks back.
     pub fn give(&mut self, blocks: &[Block]) {
         blocks.iter().for_each(|block| self.free.give(block.start, block.order));

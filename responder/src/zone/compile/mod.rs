@@ -5,22 +5,17 @@
 //! | [`source`] | what is compiled: a name and what it owns |
 //! | [`node`] | one node: its RRsets, its references, its proofs |
 //! | [`servers`] | RRsets as fragments, and the addresses that go with name servers |
+//! | [`index`] | where names are found, and what stands beside it |
 
+mod index;
 mod node;
 pub mod nonexistence;
 mod servers;
 mod source;
 
-use std::io;
-
-use responder_common::{
-    layout::{Address, BUCKET_SLOTS, Bucket, Cell, Snapshot, denial},
-    name,
-    wire::{NAME_MAX, rtype},
-};
-use zerocopy::IntoBytes;
-
+use self::index::{Rooms, Sample};
 pub use self::{
+    index::write_index,
     node::Nodes,
     servers::negative,
     source::{CompileError, Hosts, Source},
@@ -34,9 +29,14 @@ use super::{
     name::count_labels,
     progress::Progress,
     side_by_side::side_by_side,
-    walk::{NO_SOA, Walked, check_rrsets, stretches, walk},
+    walk::{NO_SOA, Walked, check_rrsets, first_rows, stretches, walk},
 };
 use crate::store::Space;
+use responder_common::{
+    layout::{Address, Cell, Shape, Snapshot, denial},
+    name,
+    wire::{NAME_MAX, rtype},
+};
 
 /// What the compiler makes of a zone.
 pub struct Compiled {
@@ -67,11 +67,14 @@ pub fn compile(
     let root = root(zone, apex).map_err(CompileError::Zone)?;
     let chain = Chain::build(zone, apex, &root, space)?;
     let stretches = stretches(zone, apex);
+    let mut trial = Part::new(zone, apex, space.trial(), chain.as_ref());
+    let (sample, names) = trial.sample(zone, apex, &stretches);
+    let rooms = Rooms::new(sample, names, space)?;
     let begin = || Part::new(zone, apex, space.another(), chain.as_ref());
     let (parts, walked) = side_by_side(stretches.len(), begin, |part, number| {
         let rows = stretches[number].clone();
         progress.add(rows.len() as u64);
-        part.compile(zone, apex, rows, noted)
+        part.compile(zone, apex, rows, noted, rooms.as_ref())
     })?;
     let mut lookups = Vec::new();
     let mut index = Vec::new();
@@ -95,13 +98,13 @@ pub fn compile(
         own.note(apex, &nodes.lookups);
         lookups.push(own);
     }
-    let (index, buckets) = write_index(&index, space)?;
+    let (index, shape) = write_index(&index, rooms.as_ref(), space)?;
     let soa = soa(&root).ok_or_else(|| CompileError::Zone(NO_SOA.into()))?;
     let mut snapshot = empty_snapshot(apex);
     (snapshot.serial, snapshot.expire) = (serial(soa), expire(soa));
     snapshot.apex = apex_node;
     snapshot.index = index;
-    snapshot.index_mask = buckets - 1;
+    snapshot.index_shape = shape.number();
     let negative =
         negative(apex, soa).map_err(|_| CompileError::Zone("the SOA is too large".into()))?;
     snapshot.negative = negative.store(space)?;
@@ -142,6 +145,7 @@ struct Part<'z, 's> {
     proofs: Option<Asked<'z>>,
     /// The hashes of names and where their nodes stand.
     index: Vec<(u64, Address)>,
+    sample: Sample,
     lookups: Lookups,
 }
 
@@ -149,7 +153,8 @@ impl<'z, 's> Part<'z, 's> {
     fn new(zone: &'z Sorted, apex: &[u8], space: Space<'s>, chain: Option<&'z Chain>) -> Self {
         let hosts = SortedHosts::of(zone, apex.len());
         let proofs = chain.map(Chain::asked);
-        Self { space, hosts, proofs, index: Vec::new(), lookups: Lookups::default() }
+        let (index, sample) = (Vec::new(), Sample::default());
+        Self { space, hosts, proofs, index, sample, lookups: Lookups::default() }
     }
 
     /// Compiles a stretch of rows.
@@ -159,21 +164,51 @@ impl<'z, 's> Part<'z, 's> {
         apex: &[u8],
         rows: std::ops::Range<usize>,
         noted: bool,
+        rooms: Option<&Rooms>,
     ) -> Result<Walked, CompileError> {
-        let Self { space, hosts, proofs, index, lookups } = self;
+        let Self { space, hosts, proofs, index, sample, lookups } = self;
         let key = space.store().hash_key();
         let mut nodes = Nodes::new(apex, space, hosts, proofs.as_mut(), 0);
+        nodes.rooms = rooms;
         walk(zone, apex, rows, &mut |source, rows| {
             nodes.hosts.come_to(source.cut.then_some(rows));
             let address = nodes.write(source, 0)?;
             if noted {
                 lookups.note(source.name, &nodes.lookups);
             }
+            sample.add(nodes.octets);
             index.push((name::hash(key, source.name), address));
             Ok(address)
         })
     }
+
+    /// Compiles some rows here and there, to nowhere: what their nodes take, and about how many nodes all
+    /// rows make.
+    fn sample(
+        &mut self,
+        zone: &'z Sorted,
+        apex: &[u8],
+        stretches: &[std::ops::Range<usize>],
+    ) -> (Sample, f64) {
+        let mut rows = 0;
+        for stretch in stretches.iter().step_by(stretches.len().div_ceil(SAMPLES).max(1)) {
+            let few = first_rows(zone, apex, stretch, SAMPLE);
+            rows += few.len();
+            if self.compile(zone, apex, few, false, None).is_err() {
+                // The first fault of the zone is told when all is compiled.
+                break;
+            }
+        }
+        let each = self.sample.nodes as f64 / rows.max(1) as f64;
+        (self.sample, each * zone.len() as f64)
+    }
 }
+
+/// Places of a zone of which a sample is taken.
+const SAMPLES: usize = 16;
+
+/// Rows of a sample, or as many more as belong to the last name.
+const SAMPLE: usize = 256;
 
 /// The SOA among the apex's RRsets.
 pub fn soa<'s, 'a>(rrsets: &'s [RrSet<'a>]) -> Option<&'s RrSet<'a>> {
@@ -193,7 +228,7 @@ fn empty_snapshot(apex: &[u8]) -> Snapshot {
         serial: 0,
         apex: 0,
         index: 0,
-        index_mask: 0,
+        index_shape: Shape { pages: 1, page_buckets: 1, lines: 1 }.number(),
         negative: 0,
         apex_length: apex.len() as u8,
         apex_labels: count_labels(apex) as u8,
@@ -214,28 +249,6 @@ fn empty_snapshot(apex: &[u8]) -> Snapshot {
         ledger: 0,
         expire: 0,
     }
-}
-
-/// Writes the index of names by hash; its address and how many buckets it has.
-pub fn write_index(names: &[(u64, Address)], space: &mut Space<'_>) -> io::Result<(Address, u32)> {
-    // Five names in eight slots: one bucket in twenty overflows.
-    let wanted = (names.len() / 5 + 1).next_power_of_two();
-    let mask = wanted - 1;
-    let mut slots = vec![0_u64; wanted * BUCKET_SLOTS];
-    for &(hash, address) in names {
-        let mut bucket = hash as usize & mask;
-        let slot = loop {
-            let row = &mut slots[bucket * BUCKET_SLOTS..][..BUCKET_SLOTS];
-            if let Some(free) = row.iter().position(|slot| *slot == 0) {
-                break &mut row[free];
-            }
-            bucket = (bucket + 1) & mask;
-        };
-        *slot = Bucket::entry(hash, address);
-    }
-    let start = space.take_row(size_of_val(slots.as_slice()) as u64)?;
-    space.write_row(start, slots.as_bytes());
-    Ok((start, wanted as u32))
 }
 
 /// The serial of an SOA (RFC 1035, section 3.3.13).

@@ -2,10 +2,12 @@
 
 use responder_common::{
     layout::{Address, UNIT, node, node::role, patch},
+    name,
     wire::{NAME_MAX, rtype},
 };
 
 use super::{
+    index::Rooms,
     servers::{Extra, Owner, Placed, rrset, signatures},
     source::{CompileError, Hosts, Source},
 };
@@ -33,6 +35,10 @@ pub struct Nodes<'c, 's, 'a, H, P> {
     born: u32,
     /// The hashes that were looked up in the chain of NSEC3 for the last node: what it depends on.
     pub lookups: Vec<Vec<u8>>,
+    /// Where there may be room for a node beside the bucket of its name.
+    pub rooms: Option<&'c Rooms>,
+    /// Octets of the last node, with what stands behind it.
+    pub octets: u64,
     /// Memory that one node after the other uses.
     spare: Spare,
     references: Vec<Reference>,
@@ -70,6 +76,8 @@ impl<'c, 's, 'a, H: Hosts<'a>, P: Proofs> Nodes<'c, 's, 'a, H, P> {
             proofs,
             born,
             lookups: Vec::new(),
+            rooms: None,
+            octets: 0,
             spare: Spare::default(),
             references: Vec::new(),
             image: Vec::new(),
@@ -118,7 +126,14 @@ impl<'c, 's, 'a, H: Hosts<'a>, P: Proofs> Nodes<'c, 's, 'a, H, P> {
                 Target::Shared(_) | Target::As(_) => 0,
             })
             .sum();
-        let start = self.space.take(fixed + beside, fixed)?;
+        self.octets = fixed + beside;
+        let key = self.space.store().hash_key();
+        let room =
+            self.rooms.and_then(|rooms| rooms.take(name::hash(key, source.name), self.octets));
+        let start = match room {
+            Some(start) => start,
+            None => self.space.take(self.octets, fixed)?,
+        };
         let image = &mut self.image;
         image.clear();
         image.extend_from_slice(&node::first(self.born, older).to_le_bytes());
