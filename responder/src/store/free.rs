@@ -236,7 +236,7 @@ mod tests {
         let in_a_row = |pair: &[(Address, u32)]| pair[0].0 + units_of(pair[0].1) == pair[1].0;
         assert!(run.windows(2).all(in_a_row));
         // The rest serves others, and all of it is one again in the end.
-        let other = free.take_run(61 << 20, &mut grow).expect("room");
+        let other = free.take_run(20 << 20, &mut grow).expect("room");
         let small = free.take_run(100, &mut grow).expect("room");
         assert_eq!(small.len(), 1);
         run.into_iter().chain(other).chain(small).for_each(|(at, order)| free.give(at, order));

@@ -1,6 +1,6 @@
 //! What a commit leaves behind, whichever way it ends.
 
-use responder_common::layout::{Node, node::role};
+use responder_common::layout::{LINE_UNITS, Node, node::role};
 
 use super::{index::VACANT, *};
 use crate::{
@@ -16,9 +16,13 @@ fn store() -> Store {
 }
 
 fn load(store: &Store) -> Vec<u8> {
+    load_text(store, ZONE)
+}
+
+fn load_text(store: &Store, text: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("lac.zone");
-    std::fs::write(&file, ZONE).expect("written");
+    std::fs::write(&file, text).expect("written");
     zone::load(store, "lac.", &file).expect("a zone");
     name("lac.")
 }
@@ -148,4 +152,55 @@ fn slots_of_names_that_ended_are_counted_and_used_again() {
     remove(&store, &apex, &["two.lac.", "one.lac.", "three.lac.", "zone.lac."]);
     assert_eq!(empty(&store.commit(&apex).expect("served")), 8);
     assert_eq!(used(), before - 4);
+}
+
+#[test]
+fn an_index_with_nodes_in_it_grows_and_they_stay_where_they_are() {
+    let store = store();
+    let old: Vec<String> = (0..300).map(|number| format!("n{number}.lac.")).collect();
+    let lines: String = old.iter().map(|name| format!("{name} NS ns.example.\n")).collect();
+    let apex = load_text(&store, &format!("{ZONE}{lines}"));
+    let look = |names: &[String]| -> Vec<Address> {
+        let commit = store.commit(&apex).expect("served");
+        names.iter().map(|text| commit.find(&name(text)).expect(text).node).collect()
+    };
+    let before = *store.commit(&apex).expect("served").before();
+    let shape = before.shape();
+    assert!(shape.lines > 1, "{shape:?}");
+    let nodes = look(&old);
+    let beside = |hash: u64, node: Address| {
+        let bucket = before.index + shape.home(hash);
+        (bucket..bucket + shape.lines * LINE_UNITS).contains(&node)
+    };
+    let hashes = old.iter().map(|text| name::hash(store.hash_key(), &name(text)));
+    let inside = hashes.zip(&nodes).filter(|&(hash, &node)| beside(hash, node)).count();
+    assert!(inside * 5 > old.len() * 4, "{inside} nodes stand beside their buckets");
+
+    let new: Vec<String> = (0..200).map(|number| format!("m{number}.lac.")).collect();
+    let mut commit = store.commit(&apex).expect("served");
+    for text in &new {
+        let name = name(text);
+        let relative = &name[..name.len() - apex.len()];
+        let mut image = node::first(commit.version(), 0).to_le_bytes().to_vec();
+        let second = node::second(0, relative.len() as u8, 0, 0);
+        image.extend_from_slice(&second.to_le_bytes());
+        image.extend_from_slice(relative);
+        image.resize(image.len().next_multiple_of(UNIT as usize), 0);
+        let node = commit.space().take(image.len() as u64, image.len() as u64).expect("room");
+        commit.space().write(node, &image);
+        assert!(commit.put(&name, None, node));
+    }
+    commit.ready(before, 2).expect("room").finish().expect("served");
+    assert_eq!(store.commit(&apex).expect("served").before().shape().lines, 1, "a plain index");
+    assert_eq!(look(&old), nodes);
+    // What the former index gave back are its buckets, and nothing that is still read.
+    let mut commit = store.commit(&apex).expect("served");
+    for _ in 0..shape.buckets() {
+        let line = commit.space().take(64, 64).expect("room");
+        assert_ne!(line, 0, "the address of nothing");
+        commit.space().write(line, &[0xff; 64]);
+    }
+    drop(commit);
+    assert_eq!(look(&old), nodes);
+    look(&new);
 }
