@@ -190,11 +190,16 @@ impl Daemon {
         Ok(())
     }
 
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The last lines that it logged.
     pub fn log_tail(&self) -> String {
         // The last lines may still be on their way.
         thread::sleep(Duration::from_millis(50));
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

@@ -176,7 +176,7 @@ pub fn is_denied<L: Limiter>(platform: &L, s: &Scratch) -> bool {
 #[inline(always)]
 pub fn fetch<L: Limiter>(platform: &L, s: &Scratch) {
     let source = source(platform, s);
-    if sieve::is_fine(platform, s, source) {
+    if sieve::will_let_go(platform, s, source) {
         return;
     }
     let number = line::home(platform, source, account::REPLIES);

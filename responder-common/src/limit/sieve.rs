@@ -14,18 +14,20 @@
 use super::{Limiter, Line, OCTETS_WIDE, account, account::REPLIES, bucket::Bucket, line};
 use crate::scratch::{OF_CELL, Scratch};
 
-/// Cells: 256 KiB. A million replies a second are 15 for each.
+/// Cells of sources: 256 KiB. A million replies a second are 15 for each.
 pub const CELLS: usize = 1 << 16;
+/// Cells of what lies around them: 32 KiB, which no cache gives up.
+pub const CELLS_WIDE: usize = 1 << 13;
 /// Cells of a line.
 const WIDTH: u32 = 16;
 /// Lines of the sieve, which stand behind those of the sources.
-pub const LINES: usize = CELLS / WIDTH as usize;
+pub const LINES: usize = (CELLS + CELLS_WIDE) / WIDTH as usize;
 /// What part of the burst a cell may have used up, as a shift: an eighth.
 const FINE: u32 = 3;
 
 /// Of replies that go unseen one of so many, as a shift, is charged to its accounts all the same, and counted
 /// for all of them: who asks most is known of those below their rate, too.
-pub const GLIMPSES: u32 = 4;
+pub const GLIMPSES: u32 = 5;
 
 /// Charges a source's cell, and that of what lies around it, so many ticks, if any: whether the reply goes without
 /// a look at the accounts. Otherwise leaves for them what they need to know.
@@ -38,25 +40,43 @@ pub fn lets_go<L: Limiter>(
     now: u32,
 ) -> bool {
     s.judged.set(now);
-    let own = charge(platform, s, 0, cell(platform, source, REPLIES), own, now);
+    let own = charge(platform, s, 0, cell(platform, source), own, now);
     let mut fine = own;
     s.floors[1].set(0);
     if around != 0 {
-        let number = cell(platform, account::source_wide(platform, s), OCTETS_WIDE);
-        fine &= charge(platform, s, 1, number, around, now);
+        fine &= charge(platform, s, 1, cell_wide(platform, s), around, now);
     }
     s.counted.set(if fine { GLIMPSES } else { 0 });
-    // The golden ratio's multiples are spread evenly, whatever pattern the queries come in.
-    let unseen = s.unseen.get().wrapping_add(0x9e37_79b9);
+    let unseen = next(s);
     s.unseen.set(unseen);
-    fine && unseen >> (32 - GLIMPSES) != 0
+    fine && !is_glimpse(unseen)
 }
 
-/// Whether the accounts of a source were not asked if it had a reply just after the last that was judged here.
+/// The golden ratio's multiples are spread evenly, whatever pattern the queries come in.
 #[inline(always)]
-pub fn is_fine<L: Limiter>(platform: &L, s: &Scratch, source: u64) -> bool {
+fn next(s: &Scratch) -> u32 {
+    s.unseen.get().wrapping_add(0x9e37_79b9)
+}
+
+#[inline(always)]
+fn is_glimpse(unseen: u32) -> bool {
+    unseen >> (32 - GLIMPSES) == 0
+}
+
+/// Foretells [`lets_go`] for the next reply, by when the last one was judged here; so both cells are at hand by
+/// then.
+#[inline(always)]
+pub fn will_let_go<L: Limiter>(platform: &L, s: &Scratch, source: u64) -> bool {
+    let limits = &platform.root().limits;
+    let of_around = is_fine(platform, s, cell_wide(platform, s));
+    let own = is_fine(platform, s, cell(platform, source));
+    own && (of_around || limits.octets_wide == 0) && !is_glimpse(next(s))
+}
+
+/// Whether no account behind a cell is near the end of its burst.
+#[inline(always)]
+fn is_fine<L: Limiter>(platform: &L, s: &Scratch, cell: u32) -> bool {
     let burst = platform.root().limits.burst;
-    let cell = cell(platform, source, REPLIES);
     line_of(platform, cell).is_none_or(|line| {
         let bucket = Bucket { time: line.time(cell).load(), ..Bucket::new(0) };
         bucket.ahead(s.judged.get(), burst) <= (burst >> FINE) as i32
@@ -65,8 +85,17 @@ pub fn is_fine<L: Limiter>(platform: &L, s: &Scratch, source: u64) -> bool {
 
 /// The number of a source's cell.
 #[inline(always)]
-fn cell<L: Limiter>(platform: &L, source: u64, kind: u32) -> u32 {
-    (line::hash(platform, source, kind) >> 48) as u32 & (CELLS as u32 - 1)
+fn cell<L: Limiter>(platform: &L, source: u64) -> u32 {
+    const { assert!(CELLS == 1 << 16) };
+    (line::hash(platform, source, REPLIES) >> 48) as u32
+}
+
+/// The number of the cell of what lies around the client.
+#[inline(always)]
+fn cell_wide<L: Limiter>(platform: &L, s: &Scratch) -> u32 {
+    const { assert!(CELLS_WIDE == 1 << 13) };
+    let source = account::source_wide(platform, s);
+    CELLS as u32 + (line::hash(platform, source, OCTETS_WIDE) >> 51) as u32
 }
 
 /// The line of a cell.
@@ -107,7 +136,7 @@ fn charge<L: Limiter>(
 pub fn refund<L: Limiter>(platform: &L, s: &Scratch) {
     for account in [OF_CELL, OF_CELL + 1] {
         let charged = s.charged[account].get();
-        let cell = charged.wrapping_sub(1) & (CELLS as u32 - 1);
+        let cell = charged.wrapping_sub(1);
         if charged != 0
             && let Some(line) = line_of(platform, cell)
         {

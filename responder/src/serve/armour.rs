@@ -54,6 +54,10 @@ impl Daemon {
             error!("{error:#}; what it was before goes on");
         }
         log_secrets(state.config.cookies.secret_file.as_ref(), config.cookies.secret_file.as_ref());
+        if state.config.rate_limit != config.rate_limit {
+            let mode = config.rate_limit.mode;
+            info!(?mode, "the limits have changed; `responder limits top` shows who asks most");
+        }
         state.config = config.clone();
     }
 

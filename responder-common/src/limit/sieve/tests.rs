@@ -208,7 +208,7 @@ fn below_its_rate_a_source_takes_no_line_and_is_counted_all_the_same() {
         .sum();
     let all = u64::from(400 * sources);
     assert!((all * 9 / 10..all * 11 / 10).contains(&seen), "{seen} of {all}");
-    // One reply of sixteen: of 25 each source had at least one, but not in a short time.
+    // One reply of so many is: not every source's in a short time.
     let (place, mut s) = Place::new();
     for n in 0..sources {
         assert!(place.positive(&mut s, n << 8));
@@ -220,7 +220,7 @@ fn below_its_rate_a_source_takes_no_line_and_is_counted_all_the_same() {
 #[test]
 fn whose_cell_a_flood_fills_has_an_eighth_less_of_the_burst_and_its_whole_rate() {
     let (place, mut s) = Place::new();
-    let cell = |source| super::cell(&place, address(source).into(), REPLIES);
+    let cell = |source| super::cell(&place, address(source).into());
     let neighbour = (8..).find(|source| cell(*source) == cell(7)).expect("one of 65,536");
     for _ in 0..1000 {
         place.positive(&mut s, 7);

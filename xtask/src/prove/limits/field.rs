@@ -190,7 +190,8 @@ impl Field {
 }
 
 impl Node {
-    /// Has our daemon follow these lines in the place of those before, and waits until it does.
+    /// Has our daemon, which started without limits, follow these lines in the place of those before, and waits
+    /// until it does.
     ///
     /// # Errors
     /// When it is not our daemon, or does not follow.
@@ -199,9 +200,15 @@ impl Node {
         fs::write(config, text.clone() + lines)?;
         let daemon = self.ours()?;
         process::send(daemon.process(), libc::SIGHUP);
-        let (deadline, off) = (Instant::now() + Duration::from_secs(20), lines.is_empty());
-        while daemon.says(&["limits", "top"])?.contains("rate-limit.mode is \"off\"") != off {
+        let (deadline, on) = (Instant::now() + Duration::from_secs(20), !lines.is_empty());
+        // Off until the log says otherwise.
+        let is_on = |log: &str| {
+            let change = log.lines().rfind(|line| line.contains("the limits have changed"));
+            change.is_some_and(|line| line.contains("mode=On"))
+        };
+        while is_on(&daemon.log()) != on {
             anyhow::ensure!(Instant::now() < deadline, "limits do not follow the configuration");
+            thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
