@@ -3,7 +3,8 @@
 //!
 //! A source is a prefix. It has an [`account`] of each class of answers, one of octets, and a share in one
 //! of octets of all that lies [`around`] it. An account is a token bucket ([`bucket`]); those of a source
-//! stand in one [`mod@line`] of a table of fixed size that all processors and the daemon share. A client that
+//! stand in one [`mod@line`] of a table of fixed size that all processors and the daemon share, and before the table
+//! is a [`sieve`], by which most replies need no look at it. A client that
 //! showed a good cookie ([`cookie`]) is where it says it is, so no reply to it hits somebody else: nothing
 //! limits it.
 //!

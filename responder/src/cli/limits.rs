@@ -28,7 +28,8 @@ enum Command {
     /// Watch for a second which prefixes ask most, and which are over their rate.
     ///
     /// Replies to clients with a good cookie are not counted: they are not limited. Needs rate-limit.mode
-    /// "log" or "on"; counts are within a few percent.
+    /// "log" or "on"; counts are within a few percent. Of those far below their rate one reply of 32 is counted
+    /// for all.
     Top {
         #[command(flatten)]
         target: Target,
