@@ -8,6 +8,7 @@ mod loads;
 mod profile;
 mod report;
 mod server;
+mod together;
 mod workload;
 
 use std::{
@@ -60,6 +61,12 @@ pub struct Args {
     /// Only what the processors' time goes to at the steady rate, line by line, beside the reflector
     #[arg(long, conflicts_with = "loads")]
     profile: bool,
+    /// Only our servers and the reflector, with the zones of all workloads at once, in turns
+    #[arg(long, conflicts_with_all = ["loads", "profile"])]
+    together: bool,
+    /// With `--together`: another responder program to compare ours with
+    #[arg(long, value_name = "FILE", requires = "together")]
+    before: Option<PathBuf>,
     /// The signed root zone (may be gzipped) [default: the one beside the repository; without one the
     /// workload is left out]
     #[arg(long, value_name = "FILE")]
@@ -82,6 +89,9 @@ impl Args {
         }
         if self.loads {
             return vec![Workload::Million, Workload::SignedMillion];
+        }
+        if self.together {
+            return vec![Workload::Million, Workload::TenMillion];
         }
         let root = crate::prove::root::find(self.root.as_deref());
         if let Err(error) = &root {
@@ -124,6 +134,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     if args.loads {
         return loads::run(args, &program, &prepared);
+    }
+    if args.together {
+        return together::run(args, &program, &prepared);
     }
     if args.profile {
         return profile::run(args, &program, &prepared);
@@ -184,7 +197,7 @@ impl Contest<'_> {
             }
         }
         Ok(json!({
-            "name": self.name(),
+            "name": self.workload.name(),
             "label": self.workload.label(),
             "command": self.command(),
             "at": SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
@@ -234,17 +247,12 @@ impl Contest<'_> {
         Ok(json!({ "queries per second": rate }))
     }
 
-    fn name(&self) -> String {
-        let value = clap::ValueEnum::to_possible_value(&self.workload);
-        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
-
     /// What would measure the same again.
     fn command(&self) -> String {
         let args = self.args;
         format!(
             "cargo xtask bench peers --workloads {} --seconds {} --rounds {} --rate {} --steady {}",
-            self.name(),
+            self.workload.name(),
             args.seconds(),
             args.rounds(),
             args.rate,

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -65,6 +66,17 @@ pub fn run(args: &Args, program: &Path, prepared: &[(Workload, Prepared)]) -> an
             workloads.push(json!({ "label": workload.label(), "servers": both }));
         }
     }
+    // In place of those of another day.
+    let file = args.common.file("profile.json")?;
+    let former: Value =
+        serde_json::from_str(&fs::read_to_string(file).unwrap_or_default()).unwrap_or_default();
+    let former = former["workloads"].as_array().cloned().unwrap_or_default();
+    let again = |one: &Value| workloads.iter().any(|now| now["label"] == one["label"]);
+    let kept: Vec<Value> = former.into_iter().filter(|one| !again(one)).collect();
+    let mut workloads = [kept, workloads].concat();
+    let place =
+        |one: &Value| Workload::EVERY.iter().position(|other| one["label"] == other.label());
+    workloads.sort_by_key(place);
     let all = json!({
         "command": format!(
             "cargo xtask bench peers --profile --seconds {} --steady {}",

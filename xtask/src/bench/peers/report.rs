@@ -25,7 +25,8 @@ pub fn record(common: &Common, workload: Workload, figures: Value) -> anyhow::Re
     let mut all: Vec<Value> = serde_json::from_str(&all).unwrap_or_default();
     all.retain(|one| one["label"] != figures["label"]);
     all.push(figures);
-    let place = |one: &Value| Workload::ALL.iter().position(|other| one["label"] == other.label());
+    let place =
+        |one: &Value| Workload::EVERY.iter().position(|other| one["label"] == other.label());
     all.sort_by_key(place);
     common.write_json("peers.json", &json!(all))?;
     let rows: Vec<(String, Vec<Row>)> = all.iter().map(rows_of).collect();

@@ -49,6 +49,18 @@ impl Workload {
     pub const ALL: [Self; 5] =
         [Self::TenThousand, Self::Million, Self::Signed, Self::Absent, Self::Root];
 
+    /// All that there are, in the order of reports.
+    pub const EVERY: [Self; 8] = [
+        Self::TenThousand,
+        Self::Million,
+        Self::Popular,
+        Self::TenMillion,
+        Self::SignedMillion,
+        Self::Signed,
+        Self::Absent,
+        Self::Root,
+    ];
+
     /// Its name in tables.
     pub fn label(self) -> &'static str {
         match self {
@@ -61,6 +73,12 @@ impl Workload {
             Self::Root => "the root zone, DO",
             Self::Absent => "NXDOMAIN flood: 100,000 delegations, ECDSA, NSEC3 opt-out, DO",
         }
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        let value = clap::ValueEnum::to_possible_value(&self);
+        value.map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
     /// Whether the queries carry DO.
