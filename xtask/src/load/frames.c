@@ -20,7 +20,8 @@ struct query {
 struct state {
 	/* The query that goes next; what is left of the burst under way. */
 	u32 next, burst;
-	u64 sent;
+	/* Queries, and octets of their frames. */
+	u64 sent, octets;
 };
 
 /* Written by the user alone. */
@@ -96,6 +97,7 @@ __attribute__((section("xdp"), used)) int generate(struct context *context)
 	if (store(context, 0, query->octets, length))
 		return DROP;
 	state->sent++;
+	state->octets += length;
 	if (!control->networks)
 		return TRANSMIT;
 	struct frame *frame = (void *)(long)context->data;

@@ -11,7 +11,7 @@ mod words;
 
 use std::{
     ffi::CString,
-    io,
+    fs, io,
     net::Ipv4Addr,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -66,6 +66,8 @@ pub struct Sources {
 pub struct Flooded {
     /// Queries put on the wire.
     pub sent: u64,
+    /// Octets of their frames.
+    pub octets: u64,
     /// Packets that the server's interface took of them: what is sent too fast is never there.
     pub taken: u64,
     /// Replies.
@@ -84,10 +86,16 @@ impl Flooded {
     pub fn and(&self, next: &Self) -> Self {
         Self {
             sent: self.sent + next.sent,
+            octets: self.octets + next.octets,
             taken: self.taken + next.taken,
             counted: self.counted.and(&next.counted),
             time: self.time + next.time,
         }
+    }
+
+    /// Octets of a query's frame, on the average.
+    pub fn mean_octets(&self) -> f64 {
+        self.octets as f64 / self.sent.max(1) as f64
     }
 
     /// The share of the queries that were answered.
@@ -104,7 +112,8 @@ pub struct Frames {
     controls: Array<MapData, Control>,
     states: Array<MapData, State>,
     counts: Array<MapData, Counted>,
-    mean_octets: f64,
+    /// The processor that the generator keeps to, if it is told to.
+    processor: Option<usize>,
 }
 
 impl Frames {
@@ -117,8 +126,6 @@ impl Frames {
         let object = super::compile(folder, "frames.c", include_str!("frames.c"))?;
         let queries = queries::queries(pair, queries)?;
         let count = queries.len() as u32;
-        let octets: u64 = queries.iter().map(|query| u64::from(query.length)).sum();
-        let mean_octets = octets as f64 / queries.len() as f64;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("queries", count)
             .load_file(&object)
@@ -142,7 +149,8 @@ impl Frames {
             ["controls", "states", "counts"].map(|name| ebpf.take_map(name).context(name));
         let (controls, states) = (Array::try_from(controls?)?, Array::try_from(states?)?);
         let counts = Array::try_from(counts?)?;
-        Ok(Self { ebpf, interface, control, controls, states, counts, mean_octets })
+        let processor = None;
+        Ok(Self { ebpf, interface, control, controls, states, counts, processor })
     }
 
     /// The flood with the window that suits the server best; all together take about so long.
@@ -164,11 +172,6 @@ impl Frames {
         best.context("there are windows")
     }
 
-    /// Octets of a query's frame, on the average.
-    pub fn mean_octets(&self) -> f64 {
-        self.mean_octets
-    }
-
     /// From now on queries come from these sources.
     pub fn spoof(&mut self, sources: &Sources) {
         let Sources { networks, first, stride, hosts } = *sources;
@@ -180,18 +183,45 @@ impl Frames {
         self.control.pace = queries;
     }
 
+    /// From now on the generator keeps to the first processor, and the thread that polls the server's interface
+    /// to the second, where our daemon has given it to a thread: rates of one flood and the next can be compared
+    /// when nobody is moved from here to there.
+    ///
+    /// # Errors
+    /// When there is no such thread, or no second processor.
+    pub fn pin(&mut self) -> anyhow::Result<()> {
+        self.processor = Some(0);
+        let name = format!("napi/{SERVER_INTERFACE}-");
+        let mut pinned = 0;
+        for process in fs::read_dir("/proc")?.filter_map(Result::ok) {
+            let Ok(number) = process.file_name().to_string_lossy().parse() else { continue };
+            let command = fs::read_to_string(process.path().join("comm"));
+            if command.is_ok_and(|command| command.starts_with(&name)) {
+                keep_to(number, 1)?;
+                pinned += 1;
+            }
+        }
+        ensure!(pinned > 0, "no thread is called {name}");
+        Ok(())
+    }
+
     /// Asks for so long, with so many queries under way at the most.
     ///
     /// # Errors
     /// When the kernel refuses a run.
     pub fn flood(&mut self, pair: &Pair, window: u64, time: Duration) -> anyhow::Result<Flooded> {
         let ended = AtomicBool::new(false);
-        let Self { ebpf, interface, control, controls, states, counts, .. } = self;
+        let Self { ebpf, interface, control, controls, states, counts, processor, .. } = self;
         let generator: &Xdp = ebpf.program("generate").context("no generator")?.try_into()?;
         control.window = window;
         let mut watch = Watch { pair, control, controls, states, counts };
         thread::scope(|scope| {
-            let run = scope.spawn(|| pair.client.enter(|| generate(generator, *interface, &ended)));
+            let run = scope.spawn(|| {
+                pair.client.enter(|| {
+                    processor.map_or(Ok(()), |processor| keep_to(0, processor))?;
+                    generate(generator, *interface, &ended)
+                })
+            });
             let flooded = watch.over(time, || run.is_finished());
             ended.store(true, Ordering::Relaxed);
             watch.control.window = 0;
@@ -218,35 +248,36 @@ impl Watch<'_> {
     /// Counts over the time, and gives up what stays away.
     fn over(&mut self, time: Duration, gone: impl Fn() -> bool) -> anyhow::Result<Flooded> {
         let (begin, mut moved) = (Instant::now(), Instant::now());
-        let (sent, counted) = self.now()?;
+        let (State { sent, .. }, counted) = self.now()?;
         self.control.written_off = sent - counted.replies;
         self.control.begun = monotonic();
         self.control.sent_before = sent;
         self.tell()?;
         let mut last = counted.replies;
-        let mut measured: Option<(Instant, u64, u64, Counted)> = None;
+        let mut measured: Option<(Instant, State, u64, Counted)> = None;
         while !gone() {
             thread::sleep(Duration::from_millis(2));
             let now = Instant::now();
-            let (sent, counted) = self.now()?;
+            let (state, counted) = self.now()?;
             match measured {
                 None if now - begin >= WARMING => {
                     let taken = self.pair.server.received(SERVER_INTERFACE)?;
-                    let (sent, counted) = self.now()?;
-                    measured = Some((Instant::now(), sent, taken, counted));
+                    let (state, counted) = self.now()?;
+                    measured = Some((Instant::now(), state, taken, counted));
                 }
                 Some((from, before, taken, earlier)) if now - from >= time => {
                     // In the other order: no reply is counted whose query is not.
                     let (counted, time) = (counted.since(&earlier), from.elapsed());
                     let taken = self.pair.server.received(SERVER_INTERFACE)? - taken;
-                    return Ok(Flooded { sent: sent - before, taken, counted, time });
+                    let (sent, octets) = (state.sent - before.sent, state.octets - before.octets);
+                    return Ok(Flooded { sent, octets, taken, counted, time });
                 }
                 _ => {}
             }
             if counted.replies != last {
                 (last, moved) = (counted.replies, now);
             } else if now - moved > PATIENCE {
-                self.control.written_off = sent.saturating_sub(counted.replies);
+                self.control.written_off = state.sent.saturating_sub(counted.replies);
                 self.tell()?;
                 moved = now;
             }
@@ -259,12 +290,25 @@ impl Watch<'_> {
     }
 
     /// Queries sent, and what came back.
-    fn now(&self) -> anyhow::Result<(u64, Counted)> {
+    fn now(&self) -> anyhow::Result<(State, Counted)> {
         // What was sent first: a reply is not to come before its query.
-        let sent = self.states.get(&0, 0)?.sent;
+        let mut state = self.states.get(&0, 0)?;
         let counted = self.counts.get(&0, 0)?;
-        Ok((sent.max(counted.replies), counted))
+        state.sent = state.sent.max(counted.replies);
+        Ok((state, counted))
     }
+}
+
+/// Keeps a thread, or this one for zero, to one processor.
+fn keep_to(thread: libc::pid_t, processor: usize) -> anyhow::Result<()> {
+    // SAFETY: a set of processors is plain bits.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is ours, and the number is one of its bits.
+    unsafe { libc::CPU_SET(processor, &mut set) };
+    // SAFETY: the kernel reads the set within its size.
+    let failed = unsafe { libc::sched_setaffinity(thread, size_of_val(&set), &raw const set) } != 0;
+    ensure!(!failed, "keeping a thread to processor {processor}: {}", io::Error::last_os_error());
+    Ok(())
 }
 
 /// Runs the generator until told to end, when nobody else wants the processor.

@@ -221,7 +221,7 @@ fn below_its_rate_a_source_takes_no_line_and_is_counted_all_the_same() {
 fn whose_cell_a_flood_fills_has_an_eighth_less_of_the_burst_and_its_whole_rate() {
     let (place, mut s) = Place::new();
     let cell = |source| super::cell(&place, address(source).into());
-    let neighbour = (8..).find(|source| cell(*source) == cell(7)).expect("one of 65,536");
+    let neighbour = (8..).find(|source| cell(*source) == cell(7)).expect("one of so many cells");
     for _ in 0..1000 {
         place.positive(&mut s, 7);
     }

@@ -49,6 +49,7 @@ pub(super) struct State {
     pub(super) next: u32,
     pub(super) burst: u32,
     pub(super) sent: u64,
+    pub(super) octets: u64,
 }
 // SAFETY: numbers without gaps.
 unsafe impl aya::Pod for State {}

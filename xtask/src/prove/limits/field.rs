@@ -68,8 +68,6 @@ pub enum Server {
 
 /// A flood with ordinary resolvers beside it.
 pub struct Flood {
-    /// Octets of a query's frame, on the average.
-    pub octets: f64,
     pub flooded: Flooded,
     pub asked: Asked,
 }
@@ -179,12 +177,11 @@ impl Field {
         window: u64,
         time: Duration,
     ) -> anyhow::Result<Flood> {
-        let octets = frames.mean_octets();
         thread::scope(|scope| -> anyhow::Result<_> {
             let asking = scope.spawn(|| self.ask(node, ORDINARY, time));
             let flooded = frames.flood(&node.pair, window, time)?;
             let Ok(asked) = asking.join() else { bail!("the resolvers' thread failed") };
-            Ok(Flood { octets, flooded, asked: asked? })
+            Ok(Flood { flooded, asked: asked? })
         })
     }
 }
