@@ -13,6 +13,12 @@ pub mod nonexistence;
 mod servers;
 mod source;
 
+use responder_common::{
+    layout::{Address, Cell, Shape, Snapshot, denial},
+    name,
+    wire::{NAME_MAX, rtype},
+};
+
 use self::index::{Rooms, Sample};
 pub use self::{
     index::write_index,
@@ -32,11 +38,6 @@ use super::{
     walk::{NO_SOA, Walked, check_rrsets, first_rows, stretches, walk},
 };
 use crate::store::Space;
-use responder_common::{
-    layout::{Address, Cell, Shape, Snapshot, denial},
-    name,
-    wire::{NAME_MAX, rtype},
-};
 
 /// What the compiler makes of a zone.
 pub struct Compiled {

@@ -169,8 +169,6 @@ fn page(all: &Value) -> String {
         "flood, replies/s",
         "of the first",
         "of the program before",
-        "of the first",
-        "of the program before",
         "µs/reply at the steady rate",
     ]);
     for row in all["rows"].as_array().into_iter().flatten() {

@@ -31,7 +31,7 @@ const PAIRS: usize = 32;
 const ROUND: u32 = 15;
 /// And from fewer networks, and half a million, which is only told.
 const TOLD: usize = 6;
-/// As few as this generator's rate is within the limits of: no more than five in what lies around one.
+/// Fewer, whom this generator's rate leaves within their limits too: no more than five in what lies around one.
 const FEW: Sources = Sources { networks: 10_000, stride: 61 << 8, ..EVERYWHERE };
 /// Without limits, and with.
 const MODES: [&str; 2] = ["", LIMITED];
